@@ -1,1 +1,1 @@
-
+"""Watching from the side: metrics, health, and the journal. Every service uses these; they use no service."""
