@@ -1,0 +1,1 @@
+"""Kafka on one machine: the distribution, the broker process, and the topics."""
