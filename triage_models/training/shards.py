@@ -1,0 +1,73 @@
+"""Synthetic slices on disk: shards of whole heads, written once, read many times.
+
+Law: a head (seed) is in one shard and one split only. HU are stored in 8 bits, half a unit each, from −24 to 103.5:
+the network never sees more than 0–80, and the rest is room for intensity augmentation.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triage_models.labels import TYPES
+from triage_models.synthetic.series import Setting, generate_at
+
+_LOW_HU = -24.0
+_HU_PER_STEP = 0.5
+_FOOT_MM, _HEAD_MM = -62.0, 74.0
+
+
+@dataclass(frozen=True)
+class Shard:
+    """`images` uint8 `[N, h, w]`, `masks` uint8 `[N, h, w]`, `labels` bool `[N, 6]`, `heads` int64 `[N]` (seed)."""
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    labels: NDArray[np.bool_]
+    heads: NDArray[np.int64]
+
+
+def pack_hu(voxels_hu: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """HU to the shard's 8 bits."""
+    return np.clip(np.rint((voxels_hu - _LOW_HU) / _HU_PER_STEP), 0, 255).astype(np.uint8)
+
+
+def unpack_hu(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The shard's 8 bits to HU."""
+    return packed.astype(np.float32) * np.float32(_HU_PER_STEP) + np.float32(_LOW_HU)
+
+
+def make_shard(first_seed: int, heads: int, slices: int, *, bleed_share: float, setting: Setting) -> Shard:
+    """`heads` heads from `first_seed` on, `slices` slices of each, spread over the head."""
+    parts = [_head(first_seed + i, slices, bleed_share, setting) for i in range(heads)]
+    images, masks, labels, seeds = zip(*parts, strict=True)
+    return Shard(np.concatenate(images), np.concatenate(masks), np.concatenate(labels), np.concatenate(seeds))
+
+
+def _head(
+    seed: int, slices: int, bleed_share: float, setting: Setting
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_], NDArray[np.int64]]:
+    rng = np.random.default_rng([seed, 77])
+    bleed = str(rng.choice(TYPES)) if rng.random() < bleed_share else None
+    edges = np.linspace(_FOOT_MM, _HEAD_MM, slices + 1)
+    positions = rng.uniform(edges[:-1], edges[1:]).astype(np.float32)
+    thickness = float(rng.choice([1.0, 2.5, 3.0, 5.0, 5.0, 5.0, 6.0]))
+    s = generate_at(seed, bleed, positions, thickness_mm=thickness, shape=(256, 256), setting=setting)
+    return pack_hu(s.voxels_hu), s.masks, s.labels, np.full(slices, seed, np.int64)
+
+
+def save_shard(shard: Shard, path: Path) -> None:
+    """Written under another name first: a reader never sees half a shard."""
+    partial = path.with_suffix(".partial.npz")
+    np.savez_compressed(partial, images=shard.images, masks=shard.masks, labels=shard.labels, heads=shard.heads)
+    partial.replace(path)
+
+
+def load_shards(folder: Path) -> Iterator[Shard]:
+    """Every finished shard of a folder, by name."""
+    for path in sorted(folder.glob("shard-*.npz")):
+        if not path.name.endswith(".partial.npz"):
+            with np.load(path) as data:
+                yield Shard(data["images"], data["masks"], data["labels"], data["heads"])
