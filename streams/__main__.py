@@ -1,0 +1,167 @@
+"""``python -m streams``: one stream worker."""
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from kafka import KafkaConsumer
+from kafka.errors import KafkaError
+from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+
+from monitoring.exposition import Exposition
+from monitoring.journal import open_journal
+from streams.app import Wiring, attach, create_app, end_process, health_of
+from streams.contracts.findings import Model
+from streams.contracts.topics import SERIES, SLICES
+from streams.errors import PartitionLayoutUnknown, StreamsError
+from streams.frame_source import KafkaFrameSource
+from streams.metrics import StreamsMetrics
+from streams.processor import SeriesProcessor
+from streams.reading import PixelWork
+from streams.settings import StreamsSettings
+from triage_models.errors import ModelError
+from triage_models.reader import Reader
+
+logger = logging.getLogger("streams")
+
+RETRY_SECONDS = 0.5
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; exit status 0, or 1 with a sentence on standard error."""
+    try:
+        settings = StreamsSettings()
+    except ValidationError as error:
+        print(f"streams: bad settings: {_fields(error)}", file=sys.stderr)  # noqa: T201 - no journal yet
+        return 1
+    open_journal("streams", settings.log_level)
+    try:
+        asyncio.run(run(settings))
+    except (StreamsError, OSError) as error:
+        print(f"streams: {error}", file=sys.stderr)  # noqa: T201 - the sentence for the person who started it
+        return 1
+    return 0
+
+
+async def run(settings: StreamsSettings) -> None:
+    """Build, wire and run one worker."""
+    registry = CollectorRegistry()
+    metrics = StreamsMetrics(registry)
+    reader = open_reader(settings, metrics)
+    partitions = await asyncio.to_thread(wait_for_topics, settings)
+    wiring = Wiring(create_app(settings), settings, metrics, partitions)
+    processor = SeriesProcessor(
+        store=wiring.tables,
+        findings=wiring,
+        pixels=PixelWork(reader, KafkaFrameSource(settings.kafka_bootstrap_servers)),
+        model=describe(reader) if reader else None,
+        thresholds=reader.manifest.thresholds if reader else None,
+        rules=settings.closing_rules,
+        metrics=metrics,
+        clock=lambda: datetime.now(UTC),
+        executor=ThreadPoolExecutor(1, "pixels"),
+        caught_up=wiring.caught_up,
+    )
+    attach(wiring, processor)
+    exposition = Exposition(registry, health_of(wiring, processor), (settings.metrics_host, settings.metrics_port))
+    exposition.start()
+    await serve(wiring)
+    exposition.close()
+
+
+def open_reader(settings: StreamsSettings, metrics: StreamsMetrics) -> Reader | None:
+    """The model, warmed up. Without one the worker runs all the same: a series that nobody can read must end as
+    *failed*, in front of people, and not stay in Kafka unseen."""
+    try:
+        reader = Reader.open(settings.model_dir, threads=settings.inference_threads)
+        reader.warm_up()
+    except (ModelError, OSError) as error:
+        logger.critical("no model could be opened; every series will end as failed: %s", error)
+        return None
+    metrics.model_loaded.set(1)
+    return reader
+
+
+def describe(reader: Reader) -> Model:
+    manifest = reader.manifest
+    return Model(
+        name=manifest.name,
+        version=manifest.version,
+        sha256=manifest.files[manifest.network_file],
+        runtime=reader.runtime_name,
+    )
+
+
+def wait_for_topics(settings: StreamsSettings) -> int:
+    """Partitions of the slice topic, once the cluster answers.
+
+    Raises:
+        PartitionLayoutUnknown: no answer in time, a topic is missing, or the two topics differ.
+    """
+    deadline = time.monotonic() + settings.kafka_wait_seconds
+    while True:
+        try:
+            slices, series = _partitions(settings.kafka_bootstrap_servers)
+        except (KafkaError, OSError, ValueError) as error:
+            problem = f"no Kafka answers at {settings.kafka_bootstrap_servers} ({type(error).__name__})"
+        else:
+            if slices and slices == series:
+                return slices
+            problem = f"{SLICES.name} has {slices} partitions, {SERIES.name} has {series}; both need the same, above 0"
+        if time.monotonic() > deadline:
+            raise PartitionLayoutUnknown(problem)
+        time.sleep(RETRY_SECONDS)
+
+
+def _partitions(bootstrap_servers: str) -> tuple[int, int]:
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap_servers.split(","), allow_auto_create_topics=False, bootstrap_timeout_ms=2000
+    )
+    try:
+        slices, series = (len(consumer.partitions_for_topic(topic.name) or ()) for topic in (SLICES, SERIES))
+    finally:
+        consumer.close()
+    return slices, series
+
+
+async def serve(wiring: Wiring) -> None:
+    """Run the application until a signal; end the process when it crashes or stalls."""
+    app, loop, stop = wiring.app, asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    app.finalize()
+    await app.start()
+    watch = asyncio.create_task(watch_over(wiring))
+    ended = asyncio.create_task(app.wait_until_stopped())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({watch, ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not stop.is_set():
+        logger.critical("the stream application ended by itself: %r", app.crash_reason)
+        end_process()
+    watch.cancel()
+    await app.stop()
+
+
+async def watch_over(wiring: Wiring) -> None:
+    """Returns when messages wait and nothing moves: consumers can stop silently after broker restarts."""
+    while True:
+        await asyncio.sleep(1)
+        idle = (datetime.now(UTC) - wiring.progress.last_progress).total_seconds()
+        if wiring.behind() == 0:
+            wiring.progress.last_progress = datetime.now(UTC)
+        elif idle > wiring.settings.stall_seconds:
+            logger.critical("slices wait and none is processed for %.0f s", idle)
+            return
+
+
+def _fields(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""Where a slice lies in the patient (PS3.3 C.7.6.2): LPS coordinates, millimetres.
+
+Series are ordered by position along the slice normal, never by InstanceNumber. The normal is turned so that it points
+to the patient's head: a greater position is nearer the vertex.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from streams.contracts.findings import Side
+from streams.contracts.slices import SliceAccepted
+
+Vector = tuple[float, float, float]
+
+AXIAL_COSINE = 0.7
+"""A slice is axial when its normal is within 45° of the patient's long axis: gantry tilt reaches 30°, and heads are
+tilted too; coronal and sagittal planes are at 90°."""
+
+UNIT_TOLERANCE = 0.05
+"""Direction cosines further than this from unit length or orthogonality are no geometry."""
+
+MIDLINE_FRACTION = 0.06
+"""A peak within this fraction of the image's width from the middle has no side."""
+
+
+def normal(header: SliceAccepted) -> Vector | None:
+    """Unit normal of the slice, towards the head; None without a valid orientation."""
+    orientation = header.ImageOrientationPatient
+    if orientation is None:
+        return None
+    row, column = orientation[:3], orientation[3:]
+    if any(abs(math.hypot(*v) - 1) > UNIT_TOLERANCE for v in (row, column)):
+        return None
+    if abs(_dot(row, column)) > UNIT_TOLERANCE:
+        return None
+    cross = (
+        row[1] * column[2] - row[2] * column[1],
+        row[2] * column[0] - row[0] * column[2],
+        row[0] * column[1] - row[1] * column[0],
+    )
+    length = math.hypot(*cross)
+    sign = -1.0 if cross[2] < 0 else 1.0
+    return (sign * cross[0] / length, sign * cross[1] / length, sign * cross[2] / length)
+
+
+def is_axial(direction: Vector) -> bool:
+    return abs(direction[2]) >= AXIAL_COSINE
+
+
+def position_mm(header: SliceAccepted) -> float | None:
+    """Position of the slice along its normal, rising towards the vertex; None without geometry."""
+    direction = normal(header)
+    if direction is None or header.ImagePositionPatient is None:
+        return None
+    return _dot(header.ImagePositionPatient, direction)
+
+
+def side_of(header_row_cosine_x: float | None, column_fraction: float, midline_fraction: float = 0.5) -> Side:
+    """The patient's side of a point.
+
+    Args:
+        header_row_cosine_x: first component of ImageOrientationPatient: +1 where columns run to the patient's left.
+        column_fraction: 0 at the image's left border, 1 at its right.
+        midline_fraction: where the head's midline lies, likewise.
+    """
+    if header_row_cosine_x is None or abs(header_row_cosine_x) < AXIAL_COSINE:
+        return Side.UNKNOWN
+    offset = (column_fraction - midline_fraction) * math.copysign(1.0, header_row_cosine_x)
+    if abs(offset) < MIDLINE_FRACTION:
+        return Side.MIDLINE
+    return Side.LEFT if offset > 0 else Side.RIGHT
+
+
+def gaps_mm(positions: Sequence[float]) -> list[float]:
+    """Distances between neighbouring positions, sorted by position."""
+    ordered = sorted(positions)
+    return [b - a for a, b in itertools.pairwise(ordered)]
+
+
+SAME_POSITION_MM = 0.05
+"""Two slices nearer than this are at the same place."""
+
+GAP_FACTOR = 1.6
+"""A gap this much wider than both its neighbours is a missing slice; protocols that change from 2.5 to 5 mm in the
+posterior fossa have a wide neighbour on one side."""
+
+
+def missing_between(positions: Sequence[float], thickness_mm: float | None) -> float:
+    """Widest gap that looks like missing slices, mm; 0.0 where the positions are contiguous."""
+    gaps = [gap for gap in gaps_mm(positions) if gap > SAME_POSITION_MM]
+    suspicious = 0.0
+    for i, gap in enumerate(gaps):
+        neighbours = [g for g in (gaps[i - 1] if i else None, gaps[i + 1] if i + 1 < len(gaps) else None) if g]
+        usual = max(neighbours, default=gap)
+        wider_than_usual = gap > GAP_FACTOR * usual
+        wider_than_slices = thickness_mm is not None and gap > 2 * thickness_mm + SAME_POSITION_MM and len(gaps) > 1
+        if wider_than_usual or wider_than_slices:
+            suspicious = max(suspicious, gap)
+    return suspicious
+
+
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))

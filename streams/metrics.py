@@ -1,0 +1,63 @@
+"""The streams' metrics, declared once."""
+
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry
+
+from monitoring.metrics import STAGE_BUCKETS_SECONDS, Instruments
+from streams.contracts.deadletters import DeadLetterReason
+from streams.contracts.findings import ClosedBy, FindingProduced, FindingStatus, Outcome, SliceReason
+
+
+class StreamsMetrics(Instruments):
+    """What the stream workers count. Latencies come from the instants that the events carry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry, "streams")
+        self.slices = self.counter(
+            "slices_total", "Slices taken in, by what became of them", outcome=["read", *SliceReason]
+        )
+        self.slices_repeated = self.counter("slices_repeated_total", "Slices that had come before")
+        self.series = self.counter("series_total", "Series closed, by outcome", outcome=list(Outcome))
+        self.closings = self.counter("series_closed_total", "Series closed, by evidence", closed_by=list(ClosedBy))
+        self.findings = self.counter("findings_total", "Findings published", status=list(FindingStatus))
+        self.deadletters = self.counter(
+            "deadletters_total", "Messages set aside for an operator", reason=list(DeadLetterReason)
+        )
+        self.open_series = self.gauge("open_series", "Series that are still arriving on this worker")
+        self.model_loaded = self.gauge("model_loaded", "1 when a model is open, 0 when nothing can be read")
+        self.inference_seconds = self.histogram(
+            "inference_seconds", "Reading one slice or slab, preprocessing included", STAGE_BUCKETS_SECONDS
+        )
+        self.accepted_to_processed = self.histogram(
+            "slice_accepted_to_processed_seconds", "From a slice's C-STORE to its reading being durable"
+        )
+        self.decisive_to_finding = self.histogram(
+            "decisive_slice_to_finding_seconds", "From the decisive slice's C-STORE to the positive finding"
+        )
+        self.last_to_final = self.histogram(
+            "last_slice_to_final_seconds", "From the last slice's C-STORE to the final outcome"
+        )
+        self.first_to_final = self.histogram(
+            "first_slice_to_final_seconds", "From the first slice's C-STORE to the final outcome"
+        )
+
+    def slice_done(self, accepted_at: datetime, now: datetime) -> None:
+        self.accepted_to_processed.observe(_seconds(accepted_at, now))
+
+    def series_closed(self, outcome: Outcome, closed_by: object) -> None:
+        self.series.labels(outcome).inc()
+        self.closings.labels(str(closed_by)).inc()
+
+    def finding_published(self, finding: FindingProduced) -> None:
+        self.findings.labels(finding.status).inc()
+        clocks = finding.clocks
+        if finding.outcome is Outcome.POSITIVE and finding.revision == 1 and clocks.decisive_slice:
+            self.decisive_to_finding.observe(_seconds(clocks.decisive_slice, clocks.produced))
+        if finding.closed_by is not None:
+            self.last_to_final.observe(_seconds(clocks.last_slice, clocks.produced))
+            self.first_to_final.observe(_seconds(clocks.first_slice, clocks.produced))
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    return max(0.0, (end - start).total_seconds())

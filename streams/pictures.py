@@ -1,0 +1,47 @@
+"""Pictures of slices for people: the brain window, small, as PNG.
+
+No text, no overlay is burnt in; the heat map is a picture of its own, to be laid over by the page.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from streams.voxels import Voxels
+
+BRAIN_WINDOW_HU = (0.0, 80.0)
+"""Centre 40, width 80: the usual brain window."""
+
+PICTURE_SIDE = 320
+"""Longest side of a picture, pixels."""
+
+Grey = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A slice as people see it, and where the model looked; both uint8, both covering the whole image."""
+
+    grey: Grey
+    heat_map: Grey
+
+
+def brain_window(voxels_hu: Voxels) -> Grey:
+    """HU [rows, columns] as grey values 0–255, scaled down so that the longest side fits."""
+    low, high = BRAIN_WINDOW_HU
+    grey: Grey = (np.clip((voxels_hu - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    rows, columns = grey.shape
+    scale = PICTURE_SIDE / max(rows, columns)
+    if scale >= 1:
+        return grey
+    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
+    return np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.LANCZOS))
+
+
+def png(grey: Grey) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(grey).save(buffer, "PNG", optimize=False, compress_level=6)
+    return buffer.getvalue()

@@ -1,0 +1,47 @@
+"""What the processing of a series needs from the world around it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from streams.contracts.deadletters import DeadLetterReason
+from streams.contracts.findings import FindingProduced
+from streams.contracts.slices import SliceAccepted
+from streams.series_state import Entry, SeriesState
+
+
+class StateStore(Protocol):
+    """Durable series state."""
+
+    def load(self, series_key: str) -> SeriesState | None:
+        """The series as last saved; None when it is new."""
+        ...
+
+    async def save(self, state: SeriesState, entries: Sequence[tuple[int, Entry]]) -> None:
+        """Make the summary and these journal entries (with their ordinals) durable.
+
+        Raises:
+            StateNotDurable: they are not, and the message must be processed again.
+        """
+        ...
+
+
+class FindingSink(Protocol):
+    async def publish(self, finding: FindingProduced) -> None:
+        """Return when the finding is durable on its topic."""
+        ...
+
+
+class DeadLetterSink(Protocol):
+    async def set_aside(self, reason: DeadLetterReason, detail: str) -> None:
+        """Keep the message that is being processed for an operator; return when it is durable."""
+        ...
+
+
+class FrameSource(Protocol):
+    def fetch(self, partition: int, offset: int) -> tuple[SliceAccepted, bytes]:
+        """A frame that came earlier, with its pixel bytes. Blocks; called in the executor.
+
+        Raises:
+            LookupError: it is no longer there.
+        """
+        ...

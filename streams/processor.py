@@ -1,0 +1,295 @@
+"""The life of a series from its first slice to its outcome: the thin shell around the pure parts.
+
+Order of work for every message, so that a crash at any point repeats work and loses none:
+1. decode, check and read the pixels; 2. publish what is to be said; 3. save the state; 4. only then is the message
+acknowledged by the caller. A finding that was published but not saved is published again with the same revision.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from streams import verdict as verdicts
+from streams.closing import ClosingRules, closed_by
+from streams.contracts.deadletters import DeadLetterReason
+from streams.contracts.findings import Clocks, FindingProduced, FindingReason, KeySlice, Model, Outcome, SliceReason
+from streams.contracts.series import SeriesClockTicked, SeriesLedgerEntry
+from streams.contracts.slices import SliceAccepted
+from streams.evidence import KEY_SLICES, key_slice, labelled, most_suspicious
+from streams.metrics import StreamsMetrics
+from streams.ports import DeadLetterSink, FindingSink, StateStore
+from streams.reading import PixelWork
+from streams.series_state import (
+    Entry,
+    FrameRecord,
+    SeriesState,
+    frame_record,
+    note_arrival,
+    note_ledger,
+    note_repetition,
+)
+from streams.verdict import Verdict
+from triage_models.errors import ModelError
+from triage_models.manifest import Thresholds
+from triage_models.reader import SeriesScore
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DEFAULT_INTERVAL_MM = 5.0
+"""Between slices without geometry, ordered by InstanceNumber."""
+
+
+@dataclass
+class SeriesProcessor:
+    """Processes the messages of the series that belong to this worker, one at a time.
+
+    Args:
+        clock: the time now, aware.
+        executor: one thread; pixels are worked on there.
+        caught_up: has everything that is in a slice partition been processed? Silence means nothing before that.
+    """
+
+    store: StateStore
+    findings: FindingSink
+    pixels: PixelWork
+    model: Model | None
+    thresholds: Thresholds | None
+    rules: ClosingRules
+    metrics: StreamsMetrics
+    clock: Callable[[], datetime]
+    executor: Executor
+    caught_up: Callable[[int], bool]
+    _open: dict[str, SeriesState] = field(default_factory=dict)
+
+    # Messages
+
+    async def slice_arrived(
+        self, header: SliceAccepted, encoded: bytes, partition: int, offset: int, aside: DeadLetterSink
+    ) -> None:
+        """One message of ``ct.slices.v1``."""
+        state = self._state(header.study_key, header.series_key, partition)
+        if header.identity in state.frames:
+            self.metrics.slices_repeated.inc()
+            if note_repetition(state, header):
+                await self.store.save(state, ())
+            return
+        entries = await self._take_in(state, header, encoded, (partition, offset), aside)
+        score = self._score(state)
+        await self._say_while_arriving(state, score, header)
+        if score is not None:
+            state.change(peak_score=max(state.summary.peak_score, score.any))
+        await self.store.save(state, entries)
+        self.metrics.slice_done(header.accepted_at, self.clock())
+
+    async def ledger_entry(self, entry: SeriesLedgerEntry, partition: int) -> None:
+        """One message of the listener's ledger."""
+        state = self._state(entry.study_key, entry.series_key, partition)
+        note_ledger(state, entry, self.clock())
+        await self.store.save(state, ())
+
+    async def ticked(self, tick: SeriesClockTicked, partition: int) -> None:
+        """Close the series if the evidence says so."""
+        state = self._state(tick.study_key, tick.series_key, partition)
+        reason = self._closable(state)
+        if reason is None:
+            return
+        entries = await self._read_leftovers(state)
+        state.change(closed_by=reason, closed_at=self.clock())
+        score = self._score(state)
+        covered = verdicts.coverage(state)
+        verdict = verdicts.when_closed(state, covered, score.any if score else None, self.thresholds)
+        await self._publish(state, verdict, score)
+        state.change(outcome=verdict.outcome)
+        await self.store.save(state, entries)
+        self._open.pop(tick.series_key, None)
+        self.metrics.series_closed(verdict.outcome, reason)
+
+    # Time
+
+    def due(self) -> list[SeriesClockTicked]:
+        """Ticks for the series that could be closed now."""
+        now = self.clock()
+        return [
+            SeriesClockTicked(study_key=state.summary.study_key, series_key=state.summary.series_key, at=now)
+            for state in self._open.values()
+            if self._closable(state) is not None
+        ]
+
+    def partition_of(self, series_key: str) -> int:
+        return self._open[series_key].summary.partition
+
+    def resume(self, states: Sequence[SeriesState]) -> None:
+        """Forget what was held, and hold these: after a start or a rebalance."""
+        self._open = {state.summary.series_key: state for state in states if state.is_open}
+
+    def forget(self, series_key: str) -> None:
+        """Drop what is held of a series; it is loaded again as last saved."""
+        self._open.pop(series_key, None)
+
+    @property
+    def open_series(self) -> int:
+        return len(self._open)
+
+    def _closable(self, state: SeriesState) -> object:
+        if not self.caught_up(state.summary.partition):
+            return None
+        return closed_by(state, self.clock(), self.rules)
+
+    # Steps
+
+    def _state(self, study_key: str, series_key: str, partition: int) -> SeriesState:
+        state = self._open.get(series_key) or self.store.load(series_key)
+        if state is None:
+            state = SeriesState.opened(study_key, series_key, partition, self.clock())
+        self._open[series_key] = state
+        return state
+
+    async def _take_in(
+        self,
+        state: SeriesState,
+        header: SliceAccepted,
+        encoded: bytes,
+        place: tuple[int, int],
+        aside: DeadLetterSink,
+    ) -> list[tuple[int, Entry]]:
+        """Look at a new frame, read it if it may be read, and write it into the journal."""
+        looked = await self._work(lambda: self.pixels.look(header, encoded))
+        frame = frame_record(header, *place, looked.reason)
+        if looked.reason is SliceReason.PIXELS_UNREADABLE:
+            await aside.set_aside(DeadLetterReason.PIXELS_UNREADABLE, looked.detail)
+        note_arrival(state, header, self.clock())
+        entry = Entry(frame=frame)
+        if looked.slice is not None and frame.slab is not None:
+            self.pixels.keep(frame, looked.slice)
+        elif looked.slice is not None:
+            head_slice = looked.slice
+            entry = await self._read_frame(state, frame, lambda: self.pixels.read([frame], head_slice), aside)
+        self.metrics.slices.labels((entry.frame or frame).reason or "read").inc()
+        entries = [(state.append(entry), entry)]
+        if frame.slab is not None and state.slab_is_due(frame.slab):
+            entries += await self._read_unit(state, frame.unit)
+        return entries
+
+    async def _read_frame(
+        self, state: SeriesState, frame: FrameRecord, read: Callable[[], object], aside: DeadLetterSink
+    ) -> Entry:
+        try:
+            reading = await self._timed_read(read)
+        except ModelError as error:
+            logger.error("a slice could not be read", extra={"series_key": state.summary.series_key})
+            state.change(model_failed=True)
+            await aside.set_aside(DeadLetterReason.INFERENCE_FAILED, type(error).__name__)
+            return Entry(frame=frame.model_copy(update={"reason": SliceReason.INFERENCE_FAILED, "slab": None}))
+        return Entry(frame=frame, reading=reading)
+
+    async def _read_unit(self, state: SeriesState, unit: str) -> list[tuple[int, Entry]]:
+        """Read a slab from all its frames; what cannot be read stays without a reading, and the verdict says so."""
+        members = state.unit_members(unit)
+        try:
+            reading = await self._timed_read(lambda: self.pixels.read(members))
+        except (ModelError, LookupError) as error:
+            logger.error(
+                "a slab could not be read",
+                extra={"series_key": state.summary.series_key, "error": type(error).__name__},
+            )
+            state.change(model_failed=state.summary.model_failed or isinstance(error, ModelError))
+            return []
+        entry = Entry(reading=reading)
+        return [(state.append(entry), entry)]
+
+    async def _read_leftovers(self, state: SeriesState) -> list[tuple[int, Entry]]:
+        entries: list[tuple[int, Entry]] = []
+        if self.pixels.reader is None:
+            state.change(model_failed=state.summary.model_failed or bool(state.eligible()))
+            return entries
+        for unit in state.stale_units():
+            entries += await self._read_unit(state, unit)
+        return entries
+
+    def _score(self, state: SeriesState) -> SeriesScore | None:
+        if self.pixels.reader is None or not state.readings:
+            return None
+        pairs = [
+            (_place_mm(unit.position_mm, state.frames[unit.members[0]]), unit.reading)
+            for unit in state.readings.values()
+        ]
+        return self.pixels.reader.score(pairs)
+
+    async def _say_while_arriving(self, state: SeriesState, score: SeriesScore | None, header: SliceAccepted) -> None:
+        if score is None or self.thresholds is None:
+            return
+        verdict = verdicts.while_arriving(state, score.any, self.thresholds)
+        if verdict is not None:
+            state.change(decisive_slice=header.accepted_at)
+            await self._publish(state, verdict, score)
+
+    async def _publish(self, state: SeriesState, verdict: Verdict, score: SeriesScore | None) -> None:
+        finding = await self._finding(state, verdict, score)
+        await self.findings.publish(finding)
+        state.change(revision=finding.revision, said=verdict.said)
+        self.metrics.finding_published(finding)
+        logger.info(
+            "finding published",
+            extra={
+                "series_key": finding.series_key,
+                "status": finding.status,
+                "outcome": finding.outcome,
+                "reasons": list(finding.reasons),
+                "score": finding.score,
+                "slices_read": finding.coverage.slices_read,
+            },
+        )
+
+    async def _finding(self, state: SeriesState, verdict: Verdict, score: SeriesScore | None) -> FindingProduced:
+        summary, now = state.summary, self.clock()
+        last = summary.last_slice or summary.last_activity
+        decisive = summary.decisive_slice or (last if verdict.outcome is Outcome.POSITIVE else None)
+        reasons = verdict.reasons
+        if self.model is not None and self.model.degraded and FindingReason.DEGRADED not in reasons:
+            reasons = (*reasons, FindingReason.DEGRADED)
+        return FindingProduced(
+            study_key=summary.study_key,
+            series_key=summary.series_key,
+            revision=summary.revision + 1,
+            status=verdict.status,
+            outcome=verdict.outcome,
+            reasons=reasons,
+            score=score.any if score else None,
+            threshold=verdict.threshold,
+            probabilities=labelled(score.probabilities) if score else {},
+            key_slices=await self._key_slices(state, verdict.outcome),
+            coverage=verdicts.coverage(state),
+            closed_by=summary.closed_by,
+            model=self.model,
+            clocks=Clocks(
+                first_slice=summary.first_slice or last,
+                decisive_slice=decisive,
+                last_slice=last,
+                produced=now,
+            ),
+            calling_ae=summary.calling_ae,
+        )
+
+    async def _key_slices(self, state: SeriesState, outcome: Outcome) -> tuple[KeySlice, ...]:
+        units = most_suspicious(state, KEY_SLICES if outcome is Outcome.POSITIVE else 1)
+        return tuple(await self._work(lambda: [key_slice(state, unit, self.pixels.picture) for unit in units]))
+
+    async def _timed_read(self, read: Callable[[], T]) -> T:
+        with self.metrics.inference_seconds.time():
+            return await self._work(read)
+
+    async def _work(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.executor, work)
+
+
+def _place_mm(position_mm: float | None, frame: FrameRecord) -> float:
+    """Position along the normal; without geometry, a stand-in from InstanceNumber that keeps the order."""
+    if position_mm is not None:
+        return position_mm
+    return DEFAULT_INTERVAL_MM * (frame.InstanceNumber or 0)

@@ -1,0 +1,56 @@
+"""Settings of the stream workers, from the environment (prefix ``TOCSIN_STREAMS_``)."""
+
+from pathlib import Path
+
+from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from streams.closing import ClosingRules
+
+
+class StreamsSettings(BaseSettings):
+    """One stream worker. Times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="TOCSIN_STREAMS_", extra="ignore", populate_by_name=True)
+
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
+    """host:port, several separated by commas."""
+    app_id: str = "tocsin-streams"
+    """Consumer group; also the prefix of the changelog topics."""
+    model_dir: Path | None = None
+    """Folder of a model; the shipped one when absent."""
+    inference_threads: PositiveInt = 2
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(9102, ge=0, le=65535)
+    log_level: str = "INFO"
+    kafka_wait_seconds: PositiveFloat = 60.0
+    """How long to wait at the start for the cluster and its topics."""
+    session_timeout_seconds: PositiveFloat = 6.0
+    """A dead worker's partitions are given away after this; the promise of 30 s depends on it."""
+    heartbeat_seconds: PositiveFloat = 2.0
+    rebalance_timeout_seconds: PositiveFloat = 10.0
+    request_timeout_seconds: PositiveFloat = 10.0
+    commit_interval_seconds: PositiveFloat = 1.0
+    buffer_messages: PositiveInt = 32
+    """Messages held per stream: at 525 kB each, 17 MB."""
+    tick_seconds: PositiveFloat = 0.25
+    stall_seconds: PositiveFloat = 30.0
+    """A worker that processes nothing for this long while messages wait ends, to be started again."""
+    table_standby_replicas: int = Field(0, ge=0)
+    """Further workers that keep a copy of each series' state; 1 where more than one worker runs."""
+    topic_replication_factor: PositiveInt = 1
+    settle_seconds: PositiveFloat = 1.0
+    settle_many_seconds: PositiveFloat = 4.0
+    quiet_seconds: PositiveFloat = 10.0
+    quiet_open_seconds: PositiveFloat = 60.0
+    overdue_seconds: PositiveFloat = 1800.0
+
+    @property
+    def closing_rules(self) -> ClosingRules:
+        return ClosingRules(
+            settle_seconds=self.settle_seconds,
+            settle_many_seconds=self.settle_many_seconds,
+            quiet_seconds=self.quiet_seconds,
+            quiet_open_seconds=self.quiet_open_seconds,
+            overdue_seconds=self.overdue_seconds,
+        )

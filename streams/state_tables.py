@@ -1,0 +1,68 @@
+"""Series state in Faust tables: one for the summaries, one for the journals' lines.
+
+Both are compacted Kafka topics with a copy in memory. A write counts only when Kafka has it: the table's own
+``table[key] = value`` does not tell, so its two halves are called one after the other here, and the second is awaited.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+import faust
+
+from streams.errors import StateNotDurable
+from streams.series_state import Entry, SeriesState, SeriesSummary
+
+
+class SeriesTables:
+    """The :class:`streams.ports.StateStore` of the worker.
+
+    Args:
+        timeout_seconds: a write that Kafka has not confirmed within this time has failed.
+    """
+
+    def __init__(self, app: faust.App, partitions: int, timeout_seconds: float) -> None:
+        raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+        self._summaries = app.Table("series", partitions=partitions, **raw)
+        self._entries = app.Table("entries", partitions=partitions, **raw)
+        self._timeout_seconds = timeout_seconds
+
+    def load(self, series_key: str) -> SeriesState | None:
+        encoded = self._summaries.data.get(series_key.encode())
+        if encoded is None:
+            return None
+        summary = SeriesSummary.model_validate_json(encoded)
+        return SeriesState.rebuilt(summary, self._journal(summary))
+
+    def open_series(self) -> Iterator[SeriesState]:
+        """The series that are not closed, of all partitions that this worker keeps a copy of."""
+        for encoded in list(self._summaries.data.values()):
+            summary = SeriesSummary.model_validate_json(encoded)
+            if summary.closed_by is None:
+                yield SeriesState.rebuilt(summary, self._journal(summary))
+
+    async def save(self, state: SeriesState, entries: Sequence[tuple[int, Entry]]) -> None:
+        summary, partition = state.summary, state.summary.partition
+        writes = [
+            self._write(self._entries, _entry_key(summary.series_key, ordinal), entry.encode(), partition)
+            for ordinal, entry in entries
+        ]
+        writes.append(self._write(self._summaries, summary.series_key.encode(), summary.encode(), partition))
+        try:
+            await asyncio.wait_for(asyncio.gather(*writes), self._timeout_seconds)
+        except Exception as error:
+            raise StateNotDurable(f"series state was not confirmed: {type(error).__name__}") from error
+
+    def _write(self, table: faust.Table, key: bytes, value: bytes, partition: int) -> "asyncio.Future[object]":
+        table.data[key] = value
+        sent: asyncio.Future[object] = table.send_changelog(partition, key, value)
+        return sent
+
+    def _journal(self, summary: SeriesSummary) -> Iterator[Entry]:
+        for ordinal in range(summary.entries):
+            encoded = self._entries.data.get(_entry_key(summary.series_key, ordinal))
+            if encoded is not None:
+                yield Entry.model_validate_json(encoded)
+
+
+def _entry_key(series_key: str, ordinal: int) -> bytes:
+    return f"{series_key}:{ordinal}".encode()
