@@ -1,0 +1,157 @@
+"""``python -m dicom_listener``: reads the settings, builds the parts, runs until SIGTERM or SIGINT."""
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+
+from dicom_listener.errors import CannotStart
+from dicom_listener.identities import IdentityRegister
+from dicom_listener.intake import Intake
+from dicom_listener.kafka_broker import assert_checksums_are_native, connector
+from dicom_listener.metrics import ListenerMetrics
+from dicom_listener.peers import Caps
+from dicom_listener.privacy import silence_libraries
+from dicom_listener.publisher import Publisher
+from dicom_listener.seen import SeenObjects
+from dicom_listener.server import Listener, ServerOptions
+from dicom_listener.settings import Settings
+from dicom_listener.spool.journal import Spool
+from monitoring.exposition import Exposition
+from monitoring.health import Health
+from monitoring.journal import open_journal
+from streams.contracts.errors import WeakSecret
+from streams.contracts.identities import IdentityCipher
+from streams.contracts.ids import SiteSecret
+
+journal = logging.getLogger("dicom_listener")
+
+EXIT_CANNOT_START = 2
+
+T = TypeVar("T")
+
+
+class Service:
+    """All parts, wired. Starting order: spool, publisher, port, side door."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        assert_checksums_are_native()
+        secret = SiteSecret(_secret_file(settings.site_secret_file, "TOCSIN_SITE_SECRET_FILE"))
+        cipher = IdentityCipher(_secret_file(settings.identity_key_file, "TOCSIN_IDENTITY_KEY_FILE"))
+        self.metrics = ListenerMetrics(CollectorRegistry())
+        self.spool = Spool(settings.spool_dir, settings.spool_max_bytes)
+        self.metrics.spool_damaged_bytes.set(self.spool.damaged_bytes)
+        self.publisher = Publisher(self.spool, connector(settings.bootstrap_servers), self.metrics)
+        intake = Intake(
+            self.spool, secret, IdentityRegister(cipher), SeenObjects(), self.metrics, settings.max_object_bytes
+        )
+        where = f"DICOM port {settings.host}:{settings.port}"
+        self.listener = _bound(where, lambda: Listener(_options(settings), intake, self.metrics))
+        self.exposition = _bound(f"metrics port {settings.metrics_host}:{settings.metrics_port}", self._side_door)
+
+    def _side_door(self) -> Exposition:
+        metrics, spool = self.metrics, self.spool
+        metrics.spool_messages.set_function(lambda: spool.depth().messages)
+        metrics.spool_bytes.set_function(lambda: spool.depth().bytes_on_disk)
+        metrics.spool_oldest_seconds.set_function(lambda: _age(spool.depth().oldest_at))
+        health = Health(
+            liveness={"accepting": self.listener.trouble, "publisher": self.publisher.trouble},
+            readiness={"spool": spool.trouble},
+        )
+        return Exposition(metrics.registry, health, (self._settings.metrics_host, self._settings.metrics_port))
+
+    def start(self) -> None:
+        self.publisher.start()
+        self.listener.start()
+        self.exposition.start()
+        journal.info(
+            "listening",
+            extra={
+                "ae_title": self._settings.ae_title,
+                "host": self._settings.host,
+                "port": self.listener.port,
+                "metrics_port": self.exposition.port,
+                "spooled_messages": self.spool.depth().messages,
+            },
+        )
+
+    def stop(self) -> None:
+        journal.info("stopping")
+        self.listener.stop(self._settings.stop_seconds)
+        self.publisher.stop(self._settings.drain_seconds)
+        left = self.spool.depth().messages
+        self.exposition.close()
+        self.spool.close()
+        journal.info("stopped", extra={"left_in_spool": left})
+
+
+def _age(at: float | None) -> float:
+    return 0.0 if at is None else max(0.0, time.time() - at)
+
+
+def _secret_file(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CannotStart(f"{name}: the file {path} cannot be read: {error.strerror}") from error
+
+
+def _bound(what: str, build: Callable[[], T]) -> T:
+    try:
+        return build()
+    except OSError as error:
+        raise CannotStart(f"the {what} cannot be opened: {error.strerror}") from error
+
+
+def _options(s: Settings) -> ServerOptions:
+    reserved = min(s.reserved_associations, s.max_associations - 1)
+    return ServerOptions(
+        ae_title=s.ae_title,
+        host=s.host,
+        port=s.port,
+        peers=s.peers,
+        caps=Caps(s.max_associations, s.max_associations_per_peer, reserved),
+        max_pdu_bytes=s.max_pdu_bytes,
+        max_object_bytes=s.max_object_bytes,
+        request_seconds=s.request_seconds,
+        pdu_seconds=s.pdu_seconds,
+        idle_seconds=s.idle_seconds,
+    )
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        raise CannotStart(f"settings of the listener: {faults}") from None
+
+
+def main() -> int:
+    asked_to_stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked_to_stop.set())
+    try:
+        settings = _settings()
+        open_journal("dicom_listener", settings.log_level)
+        silence_libraries()
+        service = Service(settings)
+    except (CannotStart, WeakSecret) as error:
+        print(f"dicom_listener: {error}", file=sys.stderr)  # noqa: T201 - one sentence for whoever started it
+        return EXIT_CANNOT_START
+    service.start()
+    asked_to_stop.wait()
+    service.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

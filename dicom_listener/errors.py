@@ -1,0 +1,45 @@
+"""Errors of the listener.
+
+ListenerError
+├── CannotStart     a setting, secret, port or folder is unusable: the operator's fault, the process ends
+├── Unacceptable    an object cannot be accepted: the sender's fault, not retriable with the same bytes
+└── SpoolError      the object could not be made durable: ours, the sender may retry
+    ├── SpoolFull   the configured bound or the disk is exhausted
+    └── SpoolFailed the disk refused to write or to sync
+"""
+
+from streams.contracts.series import RefusalReason
+
+
+class ListenerError(Exception):
+    """Root of this tree."""
+
+
+class CannotStart(ListenerError):
+    """The service cannot start; the text is one sentence for the operator."""
+
+
+class Unacceptable(ListenerError):
+    """An object is refused.
+
+    Args:
+        reason: for the ledger, the counter and the DIMSE status.
+        comment: for the sender's log; at most 64 characters and never a value of the object (PS3.7 C, Error Comment).
+    """
+
+    def __init__(self, reason: RefusalReason, comment: str) -> None:
+        super().__init__(comment)
+        self.reason = reason
+        self.comment = comment
+
+
+class SpoolError(ListenerError):
+    """Root of what can go wrong with the spool."""
+
+
+class SpoolFull(SpoolError):
+    """No room."""
+
+
+class SpoolFailed(SpoolError):
+    """The disk did not take it."""

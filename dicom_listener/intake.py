@@ -1,0 +1,194 @@
+"""The C-STORE service: from a request to a status, with everything that must be true before the status is sent.
+
+A thin shell around pure steps: it gathers facts (clock, memory of what was seen), appends to the spool, and counts.
+Law: Success is returned after the append returned, and nothing else returns Success.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from dicom_listener import identity
+from dicom_listener.admission import AdmittedObject, PlacedObject, StoreRequest, admit, place
+from dicom_listener.errors import SpoolError, SpoolFull, Unacceptable
+from dicom_listener.identities import IdentityRegister, SealedIdentity
+from dicom_listener.ledger import AssociationLedger
+from dicom_listener.messages import OutgoingMessage
+from dicom_listener.metrics import ListenerMetrics
+from dicom_listener.outgoing import SeriesReference, ledger_message, slices
+from dicom_listener.seen import Acquaintance, SeenObjects
+from dicom_listener.statuses import STATUS_BY_REASON, SUCCESS
+from streams.contracts.ids import SiteSecret
+from streams.contracts.series import LedgerKind, RefusalReason
+
+journal = logging.getLogger(__name__)
+
+
+class DurableLog(Protocol):
+    """Where messages become durable."""
+
+    def append(self, messages: list[OutgoingMessage], reserved: bool = False) -> None:
+        """Raises SpoolError where they did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the sender is told."""
+
+    status: int
+    comment: str = ""
+
+
+@dataclass(slots=True)
+class Intake:
+    """Accepts objects. One for all associations; thread-safe, as its parts are."""
+
+    spool: DurableLog
+    secret: SiteSecret
+    identities: IdentityRegister
+    seen: SeenObjects
+    metrics: ListenerMetrics
+    max_object_bytes: int
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def store(self, request: StoreRequest, ledger: AssociationLedger) -> Verdict:
+        """Take one object. Never raises: whatever goes wrong becomes a status, a counter and a journal line."""
+        started = self.now()
+        self.metrics.bytes_received.inc(len(request.data_set))
+        placed: PlacedObject | None = None
+        try:
+            placed = place(request, self.max_object_bytes)
+            self._accept(placed, request, self._reference(placed), ledger)
+        except Unacceptable as error:
+            return self._refuse(error.reason, error.comment, placed, ledger)
+        except SpoolError as error:
+            reason = RefusalReason.SPOOL_FULL if isinstance(error, SpoolFull) else RefusalReason.SPOOL_FAILED
+            return self._refuse(reason, "not stored, try again", placed, ledger)
+        except Exception:  # noqa: BLE001 - the C-STORE boundary: a fault of ours is a status, not a dead association
+            journal.exception("an object could not be processed")
+            return self._refuse(RefusalReason.INTERNAL_ERROR, "not stored, try again", placed, ledger)
+        self.metrics.store_seconds.observe((self.now() - started).total_seconds())
+        return Verdict(SUCCESS)
+
+    def refuse_oversized(self, ledger: AssociationLedger) -> Verdict:
+        """Answer an object that was not even kept, for its size."""
+        return self._refuse(RefusalReason.TOO_LARGE, "the object is larger than the limit", None, ledger)
+
+    def close(self, ledger: AssociationLedger, kind: LedgerKind) -> None:
+        """The association ended: account for each of its series."""
+        messages = [ledger_message(entry) for entry in ledger.close(kind, self.now())]
+        if not messages:
+            return
+        try:
+            self.spool.append(messages, reserved=True)
+        except SpoolError:
+            journal.exception("the account of an association could not be spooled")
+
+    # -- steps -------------------------------------------------------------------------------------------------
+
+    def _reference(self, placed: PlacedObject) -> SeriesReference:
+        return SeriesReference(
+            self.secret.study_key(placed.study_uid), self.secret.series_key(placed.study_uid, placed.series_uid)
+        )
+
+    def _accept(
+        self, placed: PlacedObject, request: StoreRequest, series: SeriesReference, ledger: AssociationLedger
+    ) -> None:
+        admitted = admit(placed, request)
+        sop_digest = self.secret.sop_digest(admitted.sop_instance_uid)
+        fingerprint = admitted.fingerprint() + series.series_key.encode()
+        acquaintance = self.seen.meet(sop_digest, fingerprint, self.now().timestamp())
+        try:
+            self._spool(placed, admitted, series, sop_digest, acquaintance, ledger)
+        except BaseException:
+            self.seen.forget(sop_digest, fingerprint)
+            raise
+        self.seen.settle(sop_digest, fingerprint)
+
+    def _spool(
+        self,
+        placed: PlacedObject,
+        admitted: AdmittedObject,
+        series: SeriesReference,
+        sop_digest: str,
+        acquaintance: Acquaintance,
+        ledger: AssociationLedger,
+    ) -> None:
+        at = self.now()
+        sealed = self._unpublished_identities(placed)
+        messages = self._opening(series, ledger, at) + [s.message for s in sealed]
+        frames = []
+        if acquaintance is not Acquaintance.REPEATED:
+            conflicting = acquaintance is Acquaintance.CONFLICTING
+            frames = slices(admitted, series, sop_digest, ledger.association, at, conflicting)
+        messages += [message for _, message in frames]
+        if messages:
+            self.spool.append(messages)
+        self._record(series, ledger, sealed, {event.identity for event, _ in frames}, acquaintance)
+
+    def _opening(self, series: SeriesReference, ledger: AssociationLedger, at: datetime) -> list[OutgoingMessage]:
+        if ledger.is_open(series.series_key):
+            return []
+        return [ledger_message(ledger.opening(series.study_key, series.series_key, at))]
+
+    def _unpublished_identities(self, placed: PlacedObject) -> list[SealedIdentity]:
+        header = placed.received.header
+        both = (
+            identity.study_identity(header, placed.study_uid, self.secret),
+            identity.series_identity(header, placed.study_uid, placed.series_uid, self.secret),
+        )
+        return [sealed for one in both if (sealed := self.identities.unpublished(one)) is not None]
+
+    def _record(
+        self,
+        series: SeriesReference,
+        ledger: AssociationLedger,
+        sealed: list[SealedIdentity],
+        frames: set[str],
+        acquaintance: Acquaintance,
+    ) -> None:
+        ledger.opened(series.study_key, series.series_key)
+        ledger.accepted(series.series_key, frames)
+        for one in sealed:
+            self.identities.published(one)
+        self.metrics.slices_accepted.inc(len(frames))
+        if acquaintance is Acquaintance.REPEATED:
+            self.metrics.objects_repeated.inc()
+        if acquaintance is Acquaintance.CONFLICTING:
+            self.metrics.objects_conflicting.inc()
+
+    def _refuse(
+        self, reason: RefusalReason, comment: str, placed: PlacedObject | None, ledger: AssociationLedger
+    ) -> Verdict:
+        self.metrics.objects_refused.labels(reason).inc()
+        series = self._account_refusal(reason, placed, ledger) if placed is not None else None
+        journal.warning(
+            "object refused",
+            extra={
+                "reason": reason,
+                "comment": comment,
+                "calling_ae": ledger.calling_ae,
+                "association": ledger.association,
+                "series": series.series_key if series else None,
+            },
+        )
+        return Verdict(STATUS_BY_REASON[reason], comment)
+
+    def _account_refusal(
+        self, reason: RefusalReason, placed: PlacedObject, ledger: AssociationLedger
+    ) -> SeriesReference:
+        """A series must not go unnoticed, nor nameless, when the first that is seen of it is refused."""
+        series = self._reference(placed)
+        if not ledger.is_open(series.series_key):
+            sealed = self._unpublished_identities(placed)
+            opening = self._opening(series, ledger, self.now()) + [one.message for one in sealed]
+            try:
+                self.spool.append(opening, reserved=True)
+                self._record(series, ledger, sealed, set(), Acquaintance.NEW)
+            except SpoolError:
+                journal.exception("a series could not be announced")
+                ledger.opened(series.study_key, series.series_key)
+        ledger.refused(series.series_key, reason)
+        return series

@@ -1,0 +1,67 @@
+"""One association's account of each series that it brought (``ct.series.v1``).
+
+Pure: it is told what happened and gives the entries to publish. ``frames_accepted`` counts the frames that were put
+on ``ct.slices.v1`` under this association; a repetition of what an earlier association brought is not among them.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from streams.contracts.ids import Key
+from streams.contracts.series import LedgerKind, RefusalReason, SeriesLedgerEntry
+
+MAX_SERIES = 10_000
+"""Per association; further series are carried without an account, and the streams' own watchdog sees them."""
+
+
+@dataclass(slots=True)
+class _Account:
+    study_key: Key
+    frames: set[str] = field(default_factory=set)
+    refused: Counter[RefusalReason] = field(default_factory=Counter)
+
+
+class AssociationLedger:
+    """The account of one association. Belongs to that association's thread."""
+
+    def __init__(self, association: Key, calling_ae: str) -> None:
+        self.association, self.calling_ae = association, calling_ae
+        self._accounts: dict[Key, _Account] = {}
+
+    def is_open(self, series_key: Key) -> bool:
+        return series_key in self._accounts
+
+    def opening(self, study_key: Key, series_key: Key, at: datetime) -> SeriesLedgerEntry:
+        """The entry that announces a series. It counts once :meth:`opened` is told that it is durable."""
+        return self._entry(LedgerKind.OPENED, series_key, _Account(study_key), at)
+
+    def opened(self, study_key: Key, series_key: Key) -> None:
+        if len(self._accounts) < MAX_SERIES:
+            self._accounts.setdefault(series_key, _Account(study_key))
+
+    def accepted(self, series_key: Key, identities: set[str]) -> None:
+        if series_key in self._accounts:
+            self._accounts[series_key].frames |= identities
+
+    def refused(self, series_key: Key, reason: RefusalReason) -> None:
+        if series_key in self._accounts:
+            self._accounts[series_key].refused[reason] += 1
+
+    def close(self, kind: LedgerKind, at: datetime) -> list[SeriesLedgerEntry]:
+        """The final entries, one per series, and a fresh page."""
+        entries = [self._entry(kind, key, account, at) for key, account in self._accounts.items()]
+        self._accounts = {}
+        return entries
+
+    def _entry(self, kind: LedgerKind, series_key: Key, account: _Account, at: datetime) -> SeriesLedgerEntry:
+        return SeriesLedgerEntry(
+            kind=kind,
+            study_key=account.study_key,
+            series_key=series_key,
+            association=self.association,
+            calling_ae=self.calling_ae,
+            at=at,
+            frames_accepted=len(account.frames),
+            refused=dict(account.refused),
+        )

@@ -1,0 +1,66 @@
+"""Settings of the listener, from the environment. Every limit has its unit in its name.
+
+Read by ``__main__`` alone.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from dicom_listener.peers import Peer
+
+GIB = 1 << 30
+
+
+class Settings(BaseSettings):
+    """``TOCSIN_LISTENER_*``, and the names that all services share."""
+
+    model_config = SettingsConfigDict(env_prefix="TOCSIN_LISTENER_", frozen=True, extra="ignore")
+
+    kafka_bootstrap_servers: Annotated[str, Field(validation_alias="KAFKA_BOOTSTRAP_SERVERS")] = "127.0.0.1:9092"
+    """Host:port, several separated by commas."""
+    site_secret_file: Annotated[Path, Field(validation_alias="TOCSIN_SITE_SECRET_FILE")]
+    """At least 32 bytes; makes the pseudonymous keys."""
+    identity_key_file: Annotated[Path, Field(validation_alias="TOCSIN_IDENTITY_KEY_FILE")]
+    """Exactly 32 bytes; seals the identities."""
+
+    ae_title: Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,14}[\x21-\x7e])?$")] = "TOCSIN"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 11112
+    """0 takes a free one and says which in the journal."""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9101
+    log_level: str = "INFO"
+
+    spool_dir: Path
+    """On a local disk that keeps its word about fdatasync; one process per folder."""
+    spool_max_bytes: Annotated[int, Field(ge=1 << 20)] = 10 * GIB
+    """About 20 000 slices of 512×512: an hour and more of Kafka outage at five scanners."""
+
+    peers: tuple[Peer, ...] = ()
+    """JSON list of {"ae_title": …, "address": address or CIDR}; empty lets any peer in."""
+    max_associations: Annotated[int, Field(ge=1)] = 64
+    max_associations_per_peer: Annotated[int, Field(ge=1)] = 32
+    """From one address."""
+    reserved_associations: Annotated[int, Field(ge=0)] = 8
+    """Of the total, kept for addresses that have none open."""
+    max_pdu_bytes: Annotated[int, Field(ge=4096, le=1 << 24)] = 131_072
+    """Announced to the sender (PS3.8 D.1); DCMTK's own maximum."""
+    max_object_bytes: Annotated[int, Field(ge=1 << 20)] = GIB
+    """Of one data set; 2000 frames of an Enhanced CT."""
+    request_seconds: Annotated[float, Field(gt=0, le=30)] = 5.0
+    """From connection to a whole A-ASSOCIATE-RQ (ARTIM, PS3.8 9.1.5)."""
+    pdu_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
+    """For one PDU, from its first byte to its last."""
+    idle_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """An association without a PDU for so long is aborted."""
+    stop_seconds: Annotated[float, Field(ge=0, le=60)] = 5.0
+    """On SIGTERM, for running associations to end."""
+    drain_seconds: Annotated[float, Field(ge=0, le=60)] = 5.0
+    """On SIGTERM, for the spool to reach Kafka."""
+
+    @property
+    def bootstrap_servers(self) -> list[str]:
+        return [server.strip() for server in self.kafka_bootstrap_servers.split(",") if server.strip()]
