@@ -79,10 +79,10 @@ def _template(name: str) -> tuple[Field, tuple[float, float, float]]:
     path = Path(nilearn.__file__).parent / "datasets" / "data" / name
     if not path.is_file():
         raise GenerationFailed(f"nilearn's installation lacks the template {name}")
-    image = nibabel.load(path)  # type: ignore[attr-defined]  # nibabel does not export its loader explicitly
-    voxels = np.asarray(image.dataobj, np.float32) / 255.0  # type: ignore[attr-defined]  # as above
+    image = nibabel.load(path)
+    voxels = np.asarray(image.dataobj, np.float32) / 255.0
     pad = 24
-    origin = tuple(float(v) - pad for v in image.affine[:3, 3])  # type: ignore[attr-defined]  # as above
+    origin = tuple(float(v) - pad for v in image.affine[:3, 3])
     return np.pad(voxels, pad).astype(np.float32), (origin[0], origin[1], origin[2])
 
 
@@ -94,7 +94,7 @@ def _cavity(brain: NDArray[np.bool_]) -> Field:
     closed = ndimage.distance_transform_edt(grown, sampling=_COARSE_MM) > 6.5
     inside = ndimage.distance_transform_edt(closed, sampling=_COARSE_MM)
     signed = ndimage.distance_transform_edt(~closed, sampling=_COARSE_MM) - inside
-    return ndimage.gaussian_filter(signed, 1.2).astype(np.float32)
+    return np.asarray(ndimage.gaussian_filter(signed, 1.2), np.float32)
 
 
 def _ventricle(tissue: Field, cavity: Field, origin: tuple[float, float, float]) -> Field:
@@ -111,6 +111,5 @@ def _ventricle(tissue: Field, cavity: Field, origin: tuple[float, float, float])
     third = (ax < 5) & (yy > -26) & (yy < 4) & (zz > -12) & (zz < 12)
     fourth = (ax < 14) & (yy > -54) & (yy < -34) & (zz > -48) & (zz < -16)
     fluid = np.clip(1.0 - tissue, 0, 1)
-    return (fluid * ndimage.gaussian_filter((lateral | temporal | third | fourth).astype(np.float32), 1.0)).astype(
-        np.float32
-    )
+    where = ndimage.gaussian_filter((lateral | temporal | third | fourth).astype(np.float32), 1.0)
+    return np.asarray(fluid * where, np.float32)

@@ -1,7 +1,8 @@
 """One head: what is where, in Hounsfield units, before a scanner looks at it.
 
 The order of things is the law of this module: pose and shape → skull → lesions push the brain → brain → blood →
-mimics → scalp and face. HU: bone 300–1900, grey 34–40, white 26–32, fluid 2–14, fat −110 to −70, muscle 45–60, air −1000.
+mimics → scalp and face. HU: bone 300–1900, grey 34–40, white 26–32, fluid 2–14, fat −110 to −70,
+muscle 45–60, air −1000.
 """
 
 from dataclasses import dataclass
@@ -181,7 +182,7 @@ def _outward(skull: Field) -> Field:
     """Unit vector away from the middle of the cavity: good enough for what pushes the brain inwards."""
     middle = np.array([0, -20, 12], np.float32).reshape(3, *[1] * (skull.ndim - 1))
     ray = (skull - middle) / np.array([0.8, 1.0, 0.9], np.float32).reshape(3, *[1] * (skull.ndim - 1))
-    return (ray / (np.sqrt((ray**2).sum(0)) + 8)).astype(np.float32)
+    return np.asarray(ray / (np.sqrt((ray**2).sum(0)) + 8), np.float32)
 
 
 def _brain_frame(head: Head, skull: Field, depth: Field, outward: Field) -> Field:
@@ -199,7 +200,7 @@ def _grow_ventricles(shape: Shape, brain: Field) -> Field:
     x, y, z = brain[0], brain[1] + 12, brain[2] - 14
     near = np.exp(-((x / 34) ** 2 + (y / 52) ** 2 + (z / 30) ** 2))
     gain = (shape.ventricle_gain + shape.ventricle_side * np.tanh(x / 10)) * near
-    return (brain - np.stack([x, y * 0.6, z * 0.8]) * gain).astype(np.float32)
+    return np.asarray(brain - np.stack([x, y * 0.6, z * 0.8]) * gain, np.float32)
 
 
 def _brain_hu(head: Head, place: Place, grey: Field, white: Field, matter: Field) -> Field:
@@ -223,7 +224,7 @@ def _dura(head: Head, place: Place, hu: Field) -> Field:
     behind = smoothstep(-p[1], 45, 55)
     transverse = np.exp(-(((p[2] + 14) / 4) ** 2)) * smoothstep(6.0 - place.depth_mm, -1, 1) * behind
     pool = np.maximum(sagittal, transverse)
-    return (hu + pool * (t.blood_pool_hu - hu)).astype(np.float32)
+    return np.asarray(hu + pool * (t.blood_pool_hu - hu), np.float32)
 
 
 def _bleed(head: Head, place: Place, hu: Field) -> tuple[Field, Field]:
@@ -257,7 +258,7 @@ def _regional_thickness(p: Field) -> Field:
     temporal = np.exp(-(((np.abs(p[0]) - 65) / 18) ** 2) - ((p[2] + 15) / 25) ** 2)
     back = smoothstep(-p[1], 70, 110) * 0.25 + smoothstep(p[1], 45, 75) * 0.15
     base = smoothstep(-p[2], 25, 45) * 0.9
-    return (1 - 0.4 * temporal + back + base).astype(np.float32)
+    return np.asarray(1 - 0.4 * temporal + back + base, np.float32)
 
 
 def _soft_tissue(head: Head, p: Field, beyond: Field) -> tuple[Field, Field]:
@@ -324,4 +325,4 @@ def _capsule(p: Field, a: tuple[float, float, float], b: tuple[float, float, flo
         (np.array(b, np.float32) - np.array(a, np.float32)).reshape(shape),
     )
     along = np.clip(((q - start) * way).sum(0) / float((way**2).sum()), 0, 1)
-    return np.sqrt(((q - start - along * way) ** 2).sum(0)).astype(np.float32)
+    return np.asarray(np.sqrt(((q - start - along * way) ** 2).sum(0)), np.float32)

@@ -41,9 +41,10 @@ class Place:
 
 
 class Lesion(Protocol):
-    """One bleed."""
+    """One bleed; `code` is its index in LABELS."""
 
-    code: int
+    @property
+    def code(self) -> int: ...
 
     def push(self, skull_mm: Field, depth_mm: Field, outward: Field) -> Field | None:
         """Pull-back displacement `[3, ...]` in mm of the brain, or None when it moves nothing."""
@@ -121,7 +122,7 @@ class Shell:
         """The brain gives way inwards, less with depth."""
         thickness = self._thickness(skull_mm)
         fade = thickness * np.exp(-np.clip(depth_mm - thickness, 0, None) / self.reach_mm)
-        return (outward * fade).astype(np.float32)
+        return np.asarray(outward * fade, np.float32)
 
     def blood(self, place: Place) -> tuple[Field, Field]:
         """Everything between the inner table and the collection's inner face."""
@@ -207,14 +208,15 @@ class Sheet:
         return out
 
     def _offset(self, points: Field) -> Field:
-        return self.side * points[0] if self.on_falx else points[2] - tentorium_height(points)
+        offset = self.side * points[0] if self.on_falx else points[2] - tentorium_height(points)
+        return np.asarray(offset, np.float32)
 
     def _thickness(self, points: Field) -> Field:
         first, second = (1, 2) if self.on_falx else (0, 1)
         r2 = ((points[first] - self.centre_mm[0]) ** 2 + (points[second] - self.centre_mm[1]) ** 2) / self.radius_mm**2
         allowed = falx_exists(points) if self.on_falx else tentorium_exists(points)
         grown = self.thickness_mm * np.clip(1 - r2**2, 0, 1) * (1 + 0.3 * self.ripple.at(points))
-        return (grown * allowed).astype(np.float32)
+        return np.asarray(grown * allowed, np.float32)
 
     def blood(self, place: Place) -> tuple[Field, Field]:
         """Between the dural sheet and the brain that moved aside."""
@@ -250,7 +252,7 @@ def falx_exists(points: Field) -> Field:
 
 def tentorium_height(points: Field) -> Field:
     """Height (mm) of the tentorium above each (x, y): ridge in the midline, sloping outwards and back."""
-    return (2.0 - 0.42 * np.abs(points[0]) + 0.16 * (points[1] + 50)).astype(np.float32)
+    return np.asarray(2.0 - 0.42 * np.abs(points[0]) + 0.16 * (points[1] + 50), np.float32)
 
 
 def tentorium_exists(points: Field) -> Field:
@@ -279,7 +281,7 @@ class Clot:
         turned = np.tensordot(self.rotation, relative, axes=(1, 0))
         scaled = turned / self.radii_mm.reshape(3, *[1] * (points.ndim - 1))
         rho = np.sqrt((scaled**2).sum(0))
-        return (rho * (1 + self.lobe_size * self.lobes.at(points))).astype(np.float32)
+        return np.asarray(rho * (1 + self.lobe_size * self.lobes.at(points)), np.float32)
 
     def push(self, skull_mm: Field, depth_mm: Field, outward: Field) -> Field:
         """Tissue around was where the clot's centre is now."""
@@ -288,7 +290,7 @@ class Clot:
         size = float(np.prod(self.radii_mm) ** (1 / 3))
         freed = np.cbrt(np.clip(distance**3 - self.mass * size**3, 0, None))
         shift = (freed - distance) * np.exp(-distance / 60) * smoothstep(depth_mm, 0, 12)
-        return (relative / distance * shift).astype(np.float32)
+        return np.asarray(relative / distance * shift, np.float32)
 
     def blood(self, place: Place) -> tuple[Field, Field]:
         """The clot itself."""

@@ -4,6 +4,7 @@ Each one paints HU inside the cavity (`paint`) or outside it (`paint_outside`); 
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -68,7 +69,7 @@ class DenseFalx(Inside):
 
         p = place.skull_mm
         sheet = np.exp(-((p[0] / self.thickness_mm) ** 2)) * falx_exists(p) * smoothstep(self.where.at(p), 0.0, 0.6)
-        return (hu + sheet * (self.hu - hu)).astype(np.float32)
+        return np.asarray(hu + sheet * (self.hu - hu), np.float32)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Vessels(Inside):
         """Middle cerebral and basilar arteries."""
         p = place.brain_mm
         path = ((0, 4, -16), (18, 4, -16), (34, 6, -8), (42, -4, 0))
-        for a, b in zip(path[:-1], path[1:], strict=True):
+        for a, b in pairwise(path):
             hu = _tube(p, a, b, self.radius_mm, self.hu, hu)
         return _tube(p, (0, -14, -40), (0, -12, -16), self.radius_mm * 1.3, self.hu, hu)
 
@@ -116,7 +117,7 @@ class Region(Inside):
         inside = smoothstep(self.radius_mm - r, -2, 2) * place.tissue
         ring = np.exp(-(((r - self.radius_mm) / 2.5) ** 2)) * place.tissue
         target = 9.0 if self.to_fluid else hu + self.change_hu
-        return (hu + inside * (target - hu) + ring * self.rim_hu).astype(np.float32)
+        return np.asarray(hu + inside * (target - hu) + ring * self.rim_hu, np.float32)
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class Hygroma(Inside):
         thickness = self.thickness_mm * smoothstep(self.side * p[0], 5, 25) * smoothstep(p[2], -20, 10)
         thickness = thickness * np.clip(1 + 0.4 * self.ripple.at(p), 0, 2)
         inside = smoothstep(thickness - place.depth_mm, -0.7, 0.7) * (thickness > 0.7)
-        return (hu + inside * (self.hu - hu)).astype(np.float32)
+        return np.asarray(hu + inside * (self.hu - hu), np.float32)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def log_between(rng: np.random.Generator, low: float, high: float) -> float:
 def smoothstep(values: Field, low: float, high: float) -> Field:
     """0 below `low`, 1 above `high`, smooth between."""
     t = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -67,7 +67,7 @@ def acquire(rng: np.random.Generator, s: Scanner, stack: Field, pixel_mm: float)
 def _acquire_plane(rng: np.random.Generator, s: Scanner, plane: Field, pixel_mm: float) -> Field:
     if s.motion_mm and chance(rng, 0.5):
         plane = _moved(rng, s, plane, pixel_mm)
-    bone = (np.clip(plane, 200, 1500) - 200) / 1300
+    bone = np.asarray((np.clip(plane, 200, 1500) - 200) / 1300, np.float32)
     out = ndimage.gaussian_filter(plane, s.blur_mm / pixel_mm)
     if s.rim_hu:
         out = out + s.rim_hu * np.minimum(ndimage.gaussian_filter(bone, 5.0 / pixel_mm) * 2.2, 1) * (bone < 0.02)
@@ -76,14 +76,14 @@ def _acquire_plane(rng: np.random.Generator, s: Scanner, plane: Field, pixel_mm:
     if s.sharpen:
         smooth = ndimage.gaussian_filter(np.clip(out, -200, 300), 1.0 / pixel_mm)
         out = out + s.sharpen * (np.clip(out, -200, 300) - smooth)
-    return (out + _cup(s, out.shape)).astype(np.float32)
+    return np.asarray(out + _cup(s, out.shape), np.float32)
 
 
 def _moved(rng: np.random.Generator, s: Scanner, plane: Field, pixel_mm: float) -> Field:
     shift = rng.normal(0, s.motion_mm / pixel_mm, 2)
     other = ndimage.shift(plane, shift, order=1, mode="nearest")
     ghost = between(rng, 0.1, 0.35)
-    return ((1 - ghost) * plane + ghost * other).astype(np.float32)
+    return np.asarray((1 - ghost) * plane + ghost * other, np.float32)
 
 
 def _streaks(rng: np.random.Generator, s: Scanner, bone: Field, pixel_mm: float) -> Field:
@@ -101,7 +101,7 @@ def _streaks(rng: np.random.Generator, s: Scanner, bone: Field, pixel_mm: float)
 
 def _cup(s: Scanner, shape: tuple[int, ...]) -> Field:
     y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j].astype(np.float32)
-    return (s.cupping_hu * (x * x + y * y - 0.3)).astype(np.float32)
+    return np.asarray(s.cupping_hu * (x * x + y * y - 0.3), np.float32)
 
 
 def noisy(rng: np.random.Generator, s: Scanner, stack: Field, pixel_mm: float, thickness_mm: float) -> Field:

@@ -31,7 +31,7 @@ class Shard:
 
 def pack_hu(voxels_hu: NDArray[np.int16]) -> NDArray[np.uint8]:
     """HU to the shard's 8 bits."""
-    return np.clip(np.rint((voxels_hu - _LOW_HU) / _HU_PER_STEP), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint((voxels_hu - _LOW_HU) / _HU_PER_STEP), 0, 255), np.uint8)
 
 
 def unpack_hu(packed: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,0 +1,258 @@
+"""The reader: slices in, calibrated readings out; readings in any order, six series probabilities out.
+
+Loads ONNX only: neither torch nor any training package. Deterministic; one caller at a time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from scipy import ndimage
+
+from triage_models.errors import InferenceFailed, UnreadableSlice
+from triage_models.framing import Box, clip_window, cut, head_box, paste
+from triage_models.labels import LABELS, TYPES
+from triage_models.manifest import Manifest, load_manifest, verified_bytes
+from triage_models.ports import Array, Runtime
+from triage_models.runtimes.onnx_cpu import OnnxCpu
+from triage_models.series_score import series_features, series_probabilities, stack_readings
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""The model that comes with Tocsin."""
+
+HEAT_MAP_SIZE = 96
+"""Longer side of a heat map, pixels."""
+
+_PRESENT = 0.5
+_LEAST_AREA_MM2 = 10.0
+_MIDLINE_SHARE = 0.06
+_BATCH = 16
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class ImageSide(StrEnum):
+    """Side in image coordinates; the caller maps it to the patient by the slice's orientation."""
+
+    IMAGE_LEFT = "image_left"
+    IMAGE_RIGHT = "image_right"
+    MIDLINE = "midline"
+
+
+@dataclass(frozen=True)
+class HeadSlice:
+    """One slice of a head.
+
+    `voxels_hu` float32 `[rows, columns]`; `pixel_spacing_mm` (between rows, between columns);
+    `thickness_mm` when known.
+    """
+
+    voxels_hu: NDArray[np.float32]
+    pixel_spacing_mm: tuple[float, float]
+    thickness_mm: float | None = None
+
+
+class TypeFinding(BaseModel):
+    """One type's segmentation in one slice: area, mean density, side and centroid (image fractions)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    area_mm2: float = Field(ge=0)
+    mean_hu: float
+    side: ImageSide
+    centroid: tuple[Fraction, Fraction]
+
+
+class SliceReading(BaseModel):
+    """What was read in one slice: small enough to be kept for every slice of a running series.
+
+    `probabilities` and `logits` (calibrated) in the order of LABELS; `embedding` int8 values; `heat_map_peak` (row,
+    column) as fractions of the image; `brain_share`: how much of the head's box looks like brain.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    probabilities: tuple[Fraction, ...] = Field(min_length=6, max_length=6)
+    logits: tuple[float, ...] = Field(min_length=6, max_length=6)
+    embedding: tuple[Annotated[int, Field(ge=-127, le=127)], ...]
+    heat_map_peak: tuple[Fraction, Fraction]
+    heat_map_peak_value: Fraction
+    findings: dict[str, TypeFinding]
+    brain_share: Fraction
+
+
+class SeriesScore(BaseModel):
+    """Six series probabilities from the slices so far. `strongest` per label: index into the readings given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    probabilities: tuple[Fraction, ...] = Field(min_length=6, max_length=6)
+    strongest: tuple[int, ...] = Field(min_length=6, max_length=6)
+    volume_ml: dict[str, float]
+    slices: int
+
+    @property
+    def any(self) -> float:
+        """The probability of a bleed of any type."""
+        return self.probabilities[0]
+
+
+class Reader:
+    """A model, opened."""
+
+    def __init__(self, manifest: Manifest, runtime: Runtime) -> None:
+        self.manifest = manifest
+        self.runtime = runtime
+
+    @classmethod
+    def open(cls, model_dir: Path | None = None, *, runtime: Runtime | None = None, threads: int = 2) -> "Reader":
+        """The model of a folder (None: the shipped one), verified. Raises ManifestError, InferenceFailed."""
+        folder = SHIPPED if model_dir is None else model_dir
+        manifest = load_manifest(folder)
+        chosen = OnnxCpu(threads) if runtime is None else runtime
+        chosen.load(verified_bytes(folder, manifest, manifest.network_file))
+        return cls(manifest, chosen)
+
+    @property
+    def runtime_name(self) -> str:
+        """Which back end reads, for alerts and logs."""
+        return self.runtime.name
+
+    def warm_up(self) -> None:
+        """One inference on an empty slice, so that the first patient does not wait."""
+        self.read([HeadSlice(np.zeros((64, 64), np.float32), (3.0, 3.0))])
+
+    def read(self, slices: Sequence[HeadSlice]) -> list[tuple[SliceReading, NDArray[np.uint8]]]:
+        """A reading and a heat map (uint8, the whole image, longer side 96) per slice.
+
+        Raises UnreadableSlice for a broken slice, InferenceFailed when the network does.
+        """
+        out: list[tuple[SliceReading, NDArray[np.uint8]]] = []
+        for start in range(0, len(slices), _BATCH):
+            out.extend(self._read_batch(slices[start : start + _BATCH]))
+        return out
+
+    def score(self, readings: Sequence[tuple[float, SliceReading]]) -> SeriesScore:
+        """The series probabilities from (position in mm along the normal, reading) pairs: any subset, any order."""
+        if not readings:
+            raise ValueError("a series score needs at least one reading")
+        triples = [(position, r.logits, _areas(r)) for position, r in readings]
+        positions, logits, areas = stack_readings(triples)
+        features = series_features(positions, logits, areas)
+        volumes = np.expm1(features[:, -1])
+        return SeriesScore(
+            probabilities=series_probabilities(self.manifest, features),
+            strongest=tuple(int(i) for i in logits.argmax(0)),
+            volume_ml={name: round(float(v), 2) for name, v in zip(LABELS, volumes, strict=True)},
+            slices=len(readings),
+        )
+
+    def _read_batch(self, slices: Sequence[HeadSlice]) -> list[tuple[SliceReading, NDArray[np.uint8]]]:
+        framed = [self._frame(s) for s in slices]
+        batch = np.stack([square for square, _ in framed])[:, None]
+        outputs = self.runtime.infer(batch)
+        self._check(outputs, len(slices))
+        return [
+            self._reading(s, square, box, *(outputs[name][i] for name in ("logits", "segmentation", "embedding")))
+            for i, (s, (square, box)) in enumerate(zip(slices, framed, strict=True))
+        ]
+
+    def _frame(self, s: HeadSlice) -> tuple[Array, Box]:
+        _check_slice(s)
+        windowed = clip_window(s.voxels_hu)
+        box = head_box(windowed).grown(self.manifest.input.margin)
+        return cut(windowed, box, self.manifest.input.size), box
+
+    def _check(self, outputs: dict[str, Array], count: int) -> None:
+        for name in ("logits", "segmentation", "embedding"):
+            if name not in outputs or outputs[name].shape[0] != count or not np.isfinite(outputs[name]).all():
+                raise InferenceFailed(f"the network's output {name!r} is missing, misshapen or not finite")
+
+    def _reading(
+        self, s: HeadSlice, square: Array, box: Box, logits: Array, segmentation: Array, embedding: Array
+    ) -> tuple[SliceReading, NDArray[np.uint8]]:
+        calibrated = self._calibrate(logits)
+        probabilities = 1 / (1 + np.exp(-np.clip(calibrated, -30, 30)))
+        heat = paste(_heat(segmentation, probabilities), box, s.voxels_hu.shape, _heat_shape(s.voxels_hu.shape))
+        peak = np.unravel_index(int(heat.argmax()), heat.shape)
+        reading = SliceReading(
+            probabilities=tuple(round(float(p), 5) for p in probabilities),
+            logits=tuple(round(float(v), 3) for v in calibrated),
+            embedding=tuple(int(v) for v in np.clip(np.rint(embedding * 32), -127, 127)),
+            heat_map_peak=((float(peak[0]) + 0.5) / heat.shape[0], (float(peak[1]) + 0.5) / heat.shape[1]),
+            heat_map_peak_value=float(np.clip(heat.max(), 0, 1)),
+            findings=_findings(s, square, box, segmentation),
+            brain_share=_brain_share(square),
+        )
+        return reading, np.clip(np.rint(heat * 255), 0, 255).astype(np.uint8)
+
+    def _calibrate(self, logits: Array) -> NDArray[np.float64]:
+        table = [self.manifest.calibration[label] for label in LABELS]
+        scaled = [float(v) / c.temperature + c.bias for v, c in zip(logits, table, strict=True)]
+        return np.clip(np.array(scaled, np.float64), -12, 12)
+
+
+def _check_slice(s: HeadSlice) -> None:
+    if s.voxels_hu.ndim != 2 or min(s.voxels_hu.shape) < 32:
+        raise UnreadableSlice(f"a slice is two-dimensional and at least 32×32, not {s.voxels_hu.shape}")
+    if not np.isfinite(s.voxels_hu).all():
+        raise UnreadableSlice("the slice holds values that are no numbers")
+    if not all(np.isfinite(v) and v > 0 for v in s.pixel_spacing_mm):
+        raise UnreadableSlice(f"pixel spacing {s.pixel_spacing_mm} is not positive")
+
+
+def _areas(reading: SliceReading) -> list[float]:
+    return [reading.findings[name].area_mm2 if name in reading.findings else 0.0 for name in TYPES]
+
+
+def _heat(segmentation: Array, probabilities: NDArray[np.float64]) -> Array:
+    """The segmentation of all types together, no brighter than the slice's probability of a bleed."""
+    together = 1 - np.prod(1 - np.clip(segmentation, 0, 1), axis=0)
+    return np.asarray(together * np.sqrt(probabilities[0]), np.float32)
+
+
+def _heat_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    scale = min(1.0, HEAT_MAP_SIZE / max(shape))
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def _findings(s: HeadSlice, square: Array, box: Box, segmentation: Array) -> dict[str, TypeFinding]:
+    """Area, density, side and centroid of each type that covers at least 10 mm²."""
+    cell_mm2 = box.height * s.pixel_spacing_mm[0] * box.width * s.pixel_spacing_mm[1] / segmentation[0].size
+    hu = square.reshape(segmentation.shape[1], -1, segmentation.shape[2], square.shape[1] // segmentation.shape[2])
+    hu = hu.mean((1, 3))
+    out = {}
+    for name, layer in zip(TYPES, segmentation, strict=True):
+        sure = np.where(layer >= _PRESENT, layer, 0)
+        area = float(sure.sum()) * cell_mm2
+        if area >= _LEAST_AREA_MM2:
+            out[name] = _finding(sure, hu, area, box, s.voxels_hu.shape)
+    return out
+
+
+def _finding(sure: Array, hu: Array, area: float, box: Box, shape: tuple[int, ...]) -> TypeFinding:
+    row, column = ndimage.center_of_mass(sure)
+    down, across = (row + 0.5) / sure.shape[0], (column + 0.5) / sure.shape[1]
+    if abs(across - 0.5) < _MIDLINE_SHARE:
+        side = ImageSide.MIDLINE
+    else:
+        side = ImageSide.IMAGE_LEFT if across < 0.5 else ImageSide.IMAGE_RIGHT
+    centroid = (
+        float(np.clip((box.top + down * box.height) / shape[0], 0, 1)),
+        float(np.clip((box.left + across * box.width) / shape[1], 0, 1)),
+    )
+    mean = float((hu * sure).sum() / sure.sum())
+    return TypeFinding(area_mm2=round(area, 1), mean_hu=round(mean, 1), side=side, centroid=centroid)
+
+
+def _brain_share(square: Array) -> float:
+    """Soft tissue enclosed by bone, as a share of the head's box; independent of the network."""
+    small = square[::4, ::4]
+    bone = small >= 74.0
+    enclosed = ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(bone, 2), iterations=2))[2:-2, 2:-2]
+    return round(float((enclosed & (small > 12) & (small < 70)).mean()), 4)

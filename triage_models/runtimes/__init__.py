@@ -1,0 +1,1 @@
+"""Back ends that run a network; each satisfies `triage_models.ports.Runtime`."""

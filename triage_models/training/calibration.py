@@ -1,0 +1,255 @@
+"""Turns a trained network into something that may speak: calibrated probabilities, a series model, three thresholds.
+
+Order: slice calibration → series model on prefixes → thresholds, each from the same labelled cases, which must be none
+that the network was trained on. Works for any labelled set and any model folder (`tocsin calibrate`).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+from triage_models.labels import LABELS, TYPES
+from triage_models.manifest import Calibration, Manifest, Quantiles, SeriesHead, Threshold, Thresholds
+from triage_models.reader import Reader, SliceReading
+from triage_models.series_score import series_features
+from triage_models.training.cases import Case
+from triage_models.training.measures import order_statistic_threshold
+from triage_models.training.pictures import as_picture
+
+Matrix = NDArray[np.float64]
+
+_PREFIXES_PER_CASE = 10
+_SENSITIVITY_WEIGHT = 1.3
+_LEAST_SERIES_THRESHOLD = 0.02
+
+
+@dataclass(frozen=True)
+class ReadCase:
+    """A case after the network: positions `[S]`, logits `[S, 6]`, areas mm² `[S, 6]`, labels."""
+
+    case_name: str
+    positions_mm: Matrix
+    logits: Matrix
+    areas_mm2: Matrix
+    slice_labels: NDArray[np.bool_] | None
+    labels: NDArray[np.bool_]
+
+
+def read_cases(reader: Reader, cases: Iterable[Case]) -> list[ReadCase]:
+    """Every slice of every case through the reader."""
+    return [_read_case(reader, case) for case in cases]
+
+
+def _read_case(reader: Reader, case: Case) -> ReadCase:
+    readings = [reading for reading, _ in reader.read(case.slices)]
+    return ReadCase(
+        case.name,
+        case.positions_mm,
+        np.array([r.logits for r in readings]),
+        np.array([areas_of(r) for r in readings]),
+        case.slice_labels,
+        case.labels,
+    )
+
+
+def areas_of(reading: SliceReading) -> list[float]:
+    """Areas in the order of LABELS; `any` is their sum."""
+    types = [reading.findings[name].area_mm2 if name in reading.findings else 0.0 for name in TYPES]
+    return [sum(types), *types]
+
+
+def read_pictures(
+    reader: Reader, cases: Iterable[Case], seed: int, per_case: int = 8
+) -> tuple[Matrix, NDArray[np.bool_]]:
+    """(logits `[N, 6]`, labels `[N, 6]`) of slices that went through somebody's viewer; half of them with a bleed."""
+    rng = np.random.default_rng(seed)
+    logits, labels = [], []
+    for case in cases:
+        if case.slice_labels is None:
+            continue
+        chosen = _middle_slices(rng, case, per_case)
+        pictures = [as_picture(rng, case.slices[k].voxels_hu) for k in chosen]
+        logits += [r.logits for r, _ in reader.read(pictures)]
+        labels += [case.slice_labels[k] for k in chosen]
+    return np.array(logits), np.array(labels)
+
+
+def _middle_slices(rng: np.random.Generator, case: Case, count: int) -> list[int]:
+    """Slices with a bleed first, else any of the part of the head that people make pictures of."""
+    assert case.slice_labels is not None
+    usual = np.flatnonzero((case.positions_mm > -50) & (case.positions_mm < 62))
+    bleeding = np.flatnonzero(case.slice_labels[:, 0])
+    pool = bleeding if len(bleeding) else usual
+    return [int(k) for k in rng.choice(pool, min(count, len(pool)), replace=False)]
+
+
+def fit_calibration(logits: Matrix, truth: NDArray[np.bool_]) -> dict[str, Calibration]:
+    """Platt scaling per label: temperature and bias of least cross-entropy, classes weighted equally."""
+    return {name: _platt(logits[:, i], truth[:, i]) for i, name in enumerate(LABELS)}
+
+
+def _platt(logit: Matrix, truth: NDArray[np.bool_]) -> Calibration:
+    if truth.all() or not truth.any():
+        return Calibration(temperature=1.0)
+    weight = np.where(truth, 0.5 / truth.mean(), 0.5 / (1 - truth.mean()))
+
+    def loss(x: Matrix) -> float:
+        z = logit / np.exp(x[0]) + x[1]
+        return float((weight * (np.logaddexp(0, z) - truth * z)).mean() + 1e-3 * float(x @ x))
+
+    best = optimize.minimize(loss, np.zeros(2), method="Nelder-Mead").x
+    return Calibration(temperature=round(float(np.exp(best[0])), 4), bias=round(float(best[1]), 4))
+
+
+def apply_calibration(case: ReadCase, table: dict[str, Calibration]) -> ReadCase:
+    """The case with its logits calibrated."""
+    temperature = np.array([table[name].temperature for name in LABELS])
+    bias = np.array([table[name].bias for name in LABELS])
+    logits = np.clip(case.logits / temperature + bias, -12, 12)
+    return ReadCase(case.case_name, case.positions_mm, logits, case.areas_mm2, case.slice_labels, case.labels)
+
+
+def fit_series(cases: Sequence[ReadCase], seed: int) -> dict[str, SeriesHead]:
+    """A logistic model per label over the features of random prefixes; no weight is negative (evidence only adds)."""
+    rng = np.random.default_rng(seed)
+    features, truth = zip(*(pair for case in cases for pair in _prefixes(rng, case)), strict=True)
+    x, y = np.array(features), np.array(truth)
+    return {name: _logistic(x[:, i], y[:, i]) for i, name in enumerate(LABELS)}
+
+
+def _prefixes(rng: np.random.Generator, case: ReadCase) -> list[tuple[Matrix, NDArray[np.bool_]]]:
+    """(features, what is visible) of prefixes of random length in random arrival orders, and of the whole."""
+    count = len(case.positions_mm)
+    pairs = []
+    for i in range(_PREFIXES_PER_CASE):
+        order = arrival_orders(rng, case.positions_mm)[i % 4]
+        length = count if i < 4 else int(rng.integers(1, count + 1))
+        seen = order[:length]
+        visible = (
+            case.labels if case.slice_labels is None else np.asarray(case.slice_labels[seen].any(axis=0), np.bool_)
+        )
+        pairs.append((series_features(case.positions_mm[seen], case.logits[seen], case.areas_mm2[seen]), visible))
+    return pairs
+
+
+def arrival_orders(rng: np.random.Generator, positions_mm: Matrix) -> list[NDArray[np.intp]]:
+    """Foot to head, head to foot, every other slice first, and at random."""
+    up = np.argsort(positions_mm)
+    return [up, up[::-1], np.concatenate([up[::2], up[1::2]]), rng.permutation(len(up))]
+
+
+def _logistic(x: Matrix, y: NDArray[np.bool_]) -> SeriesHead:
+    if y.all() or not y.any():
+        return SeriesHead(weights=(1.0, *[0.0] * (x.shape[1] - 1)), bias=0.0)
+    weight = np.where(y, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
+
+    def loss(w: Matrix) -> float:
+        z = x @ w[:-1] + w[-1]
+        return float((weight * (np.logaddexp(0, z) - y * z)).mean() + 2e-3 * float(w[:-1] @ w[:-1]))
+
+    bounds = [(0.0, None)] * x.shape[1] + [(None, None)]
+    best = optimize.minimize(loss, np.full(x.shape[1] + 1, 0.1), method="L-BFGS-B", bounds=bounds).x
+    return SeriesHead(weights=tuple(round(float(v), 5) for v in best[:-1]), bias=round(float(best[-1]), 5))
+
+
+def series_curve(case: ReadCase, order: NDArray[np.intp], heads: dict[str, SeriesHead]) -> Matrix:
+    """The `any` probability after each slice of an arrival order, `[S]`."""
+    head = heads["any"]
+    out = np.empty(len(order))
+    for k in range(1, len(order) + 1):
+        seen = order[:k]
+        row = series_features(case.positions_mm[seen], case.logits[seen], case.areas_mm2[seen])[0]
+        out[k - 1] = 1 / (1 + np.exp(-np.clip(float(row @ np.array(head.weights)) + head.bias, -30, 30)))
+    return out
+
+
+def choose_thresholds(
+    cases: Sequence[ReadCase],
+    heads: dict[str, SeriesHead],
+    pictures: tuple[Matrix, NDArray[np.bool_]],
+    *,
+    alpha: float,
+    seed: int,
+    today: date,
+) -> tuple[Thresholds, Quantiles]:
+    """The three thresholds (pictures: calibrated logits), and quantiles of the whole-series score by class."""
+    rng = np.random.default_rng(seed)
+    curves = [[series_curve(case, order, heads) for order in arrival_orders(rng, case.positions_mm)] for case in cases]
+    truth = np.array([bool(case.labels[0]) for case in cases])
+    last = np.array([c[0][-1] for c in curves])
+    maxima = np.array([max(float(curve.max()) for curve in c) for c in curves])
+    thresholds = Thresholds(
+        provisional=_provisional(maxima[~truth], int(truth.sum()), alpha, today),
+        final=_balanced(last, truth, today, "whole series: sensitivity weighted 1.3 against specificity"),
+        slice=_balanced(
+            1 / (1 + np.exp(-pictures[0][:, 0])),
+            pictures[1][:, 0],
+            today,
+            "single brain-windowed pictures of a shifted set",
+        ),
+    )
+    steps = np.linspace(0, 1, 21)
+    quantiles = Quantiles(
+        negative=tuple(round(float(v), 5) for v in np.quantile(last[~truth], steps)),
+        positive=tuple(round(float(v), 5) for v in np.quantile(last[truth], steps)),
+    )
+    return thresholds, quantiles
+
+
+def _provisional(maxima: Matrix, positives: int, alpha: float, today: date) -> Threshold:
+    value = order_statistic_threshold(maxima, alpha)
+    return Threshold(
+        value=min(1.0, float(np.nextafter(value, np.inf))) if np.isfinite(value) else 1.0,
+        alpha=alpha,
+        n_negative=len(maxima),
+        n_positive=positives,
+        chosen_on=today,
+        method="order statistic of each negative's highest score over all prefixes of four arrival orders",
+    )
+
+
+def _balanced(score: Matrix, truth: NDArray[np.bool_], today: date, what: str) -> Threshold:
+    """The cut with the best weighted sum; of a plateau its middle on the logit scale."""
+    limit = np.log(_LEAST_SERIES_THRESHOLD / (1 - _LEAST_SERIES_THRESHOLD))
+    logit = np.clip(np.log(np.clip(score, 1e-6, 1 - 1e-6) / (1 - np.clip(score, 1e-6, 1 - 1e-6))), -12, 12)
+    cuts = np.linspace(limit, 6, 321)
+    gain = np.array([_SENSITIVITY_WEIGHT * (logit[truth] >= c).mean() + (logit[~truth] < c).mean() for c in cuts])
+    smooth = np.convolve(np.pad(gain, 10, mode="edge"), np.ones(21) / 21, mode="valid")
+    cut = float(cuts[smooth >= smooth.max() - 1e-9].mean())
+    value = round(float(1 / (1 + np.exp(-cut))), 4)
+    above = float((score[~truth] >= value).mean()) if (~truth).any() else 0.0
+    return Threshold(
+        value=value,
+        alpha=round(above, 4),
+        n_negative=int((~truth).sum()),
+        n_positive=int(truth.sum()),
+        chosen_on=today,
+        method=what,
+    )
+
+
+def recalibrated(reader: Reader, cases: Sequence[Case], *, alpha: float, seed: int, today: date) -> Manifest:
+    """A manifest like the reader's with calibration, series model and thresholds fitted on `cases`."""
+    neutral = reader.manifest.model_copy(
+        update={"calibration": {name: Calibration(temperature=1.0) for name in LABELS}}
+    )
+    plain = Reader(neutral, reader.runtime)
+    read = read_cases(plain, cases)
+    pictures, truth = read_pictures(plain, cases, seed)
+    pairs = [(c.logits, c.slice_labels) for c in read if c.slice_labels is not None]
+    table = fit_calibration(
+        np.concatenate([*(logits for logits, _ in pairs), pictures]),
+        np.concatenate([*(labels for _, labels in pairs), truth]),
+    )
+    calibrated = [apply_calibration(c, table) for c in read]
+    heads = fit_series(calibrated, seed)
+    scale = np.array([table[name].temperature for name in LABELS]), np.array([table[name].bias for name in LABELS])
+    shifted = (np.clip(pictures / scale[0] + scale[1], -12, 12), truth)
+    thresholds, quantiles = choose_thresholds(calibrated, heads, shifted, alpha=alpha, seed=seed, today=today)
+    return reader.manifest.model_copy(
+        update={"calibration": table, "series": heads, "thresholds": thresholds, "reference_scores": quantiles}
+    )

@@ -1,0 +1,95 @@
+"""Labelled series, whatever data set they come from: what calibration and evaluation work on.
+
+A synthetic set on disk is a folder of `case-<seed>.npz`, one series each, made by `write_case`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triage_models.errors import DatasetError
+from triage_models.labels import LABELS, TYPES
+from triage_models.reader import HeadSlice
+from triage_models.synthetic.series import Setting, generate
+
+_EXTENT_MM = 160.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One series with its truth.
+
+    `slices` in the order of `positions_mm` `[S]`; `slice_labels` bool `[S, 6]` or None when only the series is
+    labelled; `labels` bool `[6]`; `volumes_ml` per type when known; `kernel` and `thickness_mm` for subgroups.
+    """
+
+    name: str
+    slices: tuple[HeadSlice, ...]
+    positions_mm: NDArray[np.float64]
+    labels: NDArray[np.bool_]
+    slice_labels: NDArray[np.bool_] | None
+    thickness_mm: float | None
+    kernel: str
+    volumes_ml: dict[str, float] = field(default_factory=dict)
+    areas_mm2: NDArray[np.float64] | None = None
+
+
+def write_case(folder: Path, seed: int, setting: Setting, *, bleed_share: float = 0.5, side: int = 256) -> Path:
+    """Generates one case: bleed, thickness and orientation follow from the seed."""
+    rng = np.random.default_rng([seed, 99])
+    bleed = str(rng.choice(TYPES)) if rng.random() < bleed_share else None
+    thickness = float(rng.choice([2.5, 3.0, 4.0, 5.0, 5.0, 5.0, 6.0]))
+    count = int(np.ceil(_EXTENT_MM / thickness))
+    s = generate(seed, bleed, slices=count, thickness_mm=thickness, shape=(side, side), setting=setting)
+    areas = np.stack([(s.masks == k).sum((1, 2)) for k in range(1, 6)], 1) * np.prod(s.pixel_spacing_mm)
+    path = folder / f"case-{seed:08d}.npz"
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            voxels_hu=s.voxels_hu,
+            labels=s.labels,
+            areas_mm2=areas,
+            positions_mm=s.positions_mm,
+            spacing_mm=np.array([*s.pixel_spacing_mm, s.thickness_mm]),
+            kernel=np.array(s.kernel),
+            volumes_ml=np.array([s.volumes_ml[name] for name in TYPES]),
+        )
+    partial.replace(path)
+    return path
+
+
+def read_case(path: Path) -> Case:
+    """One case of a synthetic set."""
+    with np.load(path) as data:
+        row, column, thickness = (float(v) for v in data["spacing_mm"])
+        voxels = data["voxels_hu"].astype(np.float32)
+        labels = data["labels"]
+        return Case(
+            name=path.stem,
+            slices=tuple(HeadSlice(plane, (row, column), thickness) for plane in voxels),
+            positions_mm=data["positions_mm"].astype(np.float64),
+            labels=labels.any(0),
+            slice_labels=labels,
+            thickness_mm=thickness,
+            kernel=str(data["kernel"]),
+            volumes_ml=dict(zip(TYPES, (float(v) for v in data["volumes_ml"]), strict=True)),
+            areas_mm2=data["areas_mm2"].astype(np.float64),
+        )
+
+
+def synthetic_cases(folder: Path) -> Iterator[Case]:
+    """Every case of a synthetic set. Raises DatasetError for a folder without any."""
+    paths = sorted(folder.glob("case-*.npz"))
+    if not paths:
+        raise DatasetError(f"{folder} holds no case-*.npz; make a set with `tocsin synth --set`")
+    for path in paths:
+        yield read_case(path)
+
+
+def label_names(labels: NDArray[np.bool_]) -> list[str]:
+    """The names of the labels that are set."""
+    return [name for name, present in zip(LABELS, labels, strict=True) if present]

@@ -1,0 +1,56 @@
+"""From trained weights to a model folder: ONNX file, calibration, thresholds, manifest."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from triage_models.training.fit import Recipe
+from triage_models.training.network import Exported, SliceNetwork
+
+OPSET = 17
+NETWORK_FILE = "network.onnx"
+_TOLERANCE = 1e-3
+
+
+def load_network(recipe: Recipe, weights: Path) -> SliceNetwork:
+    """The averaged weights of a training run."""
+    network = SliceNetwork(recipe.widths)
+    network.load_state_dict(torch.load(weights, weights_only=True)["state"])
+    network.eval()
+    return network
+
+
+def export_onnx(network: SliceNetwork, size: int, folder: Path) -> str:
+    """Writes `network.onnx` with a free batch axis, checks it against torch, returns its sha256."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / NETWORK_FILE
+    model = Exported(network).eval()
+    example = torch.rand(2, 1, size, size) * 80
+    names = ["logits", "segmentation", "embedding"]
+    axes = {name: {0: "slices"} for name in ["hu", *names]}
+    torch.onnx.export(
+        model,
+        (example,),
+        str(path),
+        input_names=["hu"],
+        output_names=names,
+        dynamic_axes=axes,
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    _compare(model, path, example)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _compare(model: Exported, path: Path, example: torch.Tensor) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        expected = model(example)
+    for one, other in zip(expected, session.run(None, {"hu": example.numpy()}), strict=True):
+        worst = float(np.abs(one.numpy() - other).max())
+        if worst > _TOLERANCE:
+            raise RuntimeError(f"the exported network differs from torch by {worst}")

@@ -1,0 +1,242 @@
+"""Fits the slice network: shards in, averaged weights out, chosen on a shifted validation set.
+
+Reads new shards between epochs, so that generation and training overlap.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from triage_models.framing import clip_window, head_box
+from triage_models.training.augmentation import Batch, Strength, distort, frame, mixed
+from triage_models.training.measures import auc
+from triage_models.training.network import SliceNetwork, Widths
+from triage_models.training.shards import Shard, load_shards, unpack_hu
+
+_EPOCH_SLICES = 4800
+"""Draws between two looks at the validation set."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A committed training configuration; see `recipes/*.json`."""
+
+    seed: int
+    size: int
+    margin: float
+    minutes: float
+    batch: int
+    rate: float
+    weight_decay: float
+    average: float
+    positive_share: float
+    widths: Widths
+    strength: Strength
+    shifted_strength: Strength
+    bfloat16: bool = True
+
+
+@dataclass
+class Slices:
+    """All slices in memory as tensors, with the head's box of each."""
+
+    images: Tensor
+    masks: Tensor
+    boxes: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe from JSON."""
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    widths = raw["widths"]
+    raw["widths"] = Widths(**{**widths, "blocks": tuple(widths["blocks"])})
+    raw["strength"], raw["shifted_strength"] = Strength(**raw["strength"]), Strength(**raw["shifted_strength"])
+    return Recipe(**raw)
+
+
+def read_slices(folder: Path) -> Slices:
+    """Every slice of a folder of shards."""
+    parts = [_from_shard(shard) for shard in load_shards(folder)]
+    return Slices(*(torch.cat([getattr(p, name) for p in parts]) for name in ("images", "masks", "boxes", "labels")))
+
+
+def _from_shard(shard: Shard) -> Slices:
+    boxes = np.array([_box(image) for image in shard.images], np.float32)
+    return Slices(
+        torch.from_numpy(shard.images),
+        torch.from_numpy(shard.masks),
+        torch.from_numpy(boxes),
+        torch.from_numpy(shard.labels),
+    )
+
+
+def _box(image: NDArray[np.uint8]) -> tuple[float, float, float, float]:
+    box = head_box(clip_window(unpack_hu(image)))
+    return box.top, box.bottom, box.left, box.right
+
+
+def make_batch(data: Slices, index: Tensor, r: Recipe, s: Strength, g: torch.Generator) -> Batch:
+    """The slices at `index`, framed and distorted (not yet mixed)."""
+    hu = data.images[index].float() * 0.5 - 24.0
+    batch = frame(hu, data.masks[index], data.boxes[index], r.size, r.margin, s, g)
+    return Batch(distort(batch.hu, s, g), batch.fractions, batch.labels)
+
+
+def loss_of(outputs: tuple[Tensor, Tensor, Tensor], batch: Batch) -> Tensor:
+    """Cross-entropy of the labels, and cross-entropy plus soft Dice of the segmentation."""
+    logits, segmentation, _ = outputs
+    weights = torch.tensor([2.0, 1, 1, 1, 1, 1])
+    labels = (
+        functional.binary_cross_entropy_with_logits(logits, batch.labels * 0.98 + 0.01, reduction="none") * weights
+    ).mean()
+    pixels = functional.binary_cross_entropy_with_logits(segmentation, batch.fractions, reduction="none")
+    pixels = (pixels * (1 + 9 * batch.fractions)).mean()
+    p = segmentation.sigmoid()
+    overlap = 2 * (p * batch.fractions).sum((0, 2, 3)) + 20
+    dice = 1 - overlap / ((p**2).sum((0, 2, 3)) + (batch.fractions**2).sum((0, 2, 3)) + 20)
+    return labels + 4 * pixels + 0.5 * dice.mean()
+
+
+class Average:
+    """Exponential moving average of the weights and the batch statistics."""
+
+    def __init__(self, network: SliceNetwork, decay: float) -> None:
+        self.decay, self.steps = decay, 0
+        self.state = {k: v.detach().clone() for k, v in network.state_dict().items()}
+
+    def update(self, network: SliceNetwork) -> None:
+        """After each step; warms up from short to long memory."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for key, value in network.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.state[key].lerp_(value, 1 - decay)
+            else:
+                self.state[key].copy_(value)
+
+
+def fit(recipe: Recipe, train: Path, validation: Path, out: Path) -> None:
+    """Trains for the recipe's minutes; writes `best.pt` (by shifted validation) and `history.json` to `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    torch.set_flush_denormal(True)
+    network = SliceNetwork(recipe.widths).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.rate)
+    average = Average(network, recipe.average)
+    held_out = read_slices(validation)
+    history: list[dict[str, float]] = []
+    started, best = time.monotonic(), -1.0
+    generator = torch.Generator().manual_seed(recipe.seed)
+    epoch = 0
+    while (progress := (time.monotonic() - started) / (60 * recipe.minutes)) < 1:
+        data = read_slices(train)
+        loss = _epoch(network, optimizer, average, data, recipe, generator, started)
+        shadow = SliceNetwork(recipe.widths)
+        shadow.load_state_dict(average.state)
+        figures = evaluate(shadow, held_out, recipe)
+        history.append({"epoch": epoch, "progress": progress, "loss": loss, "slices": len(data), **figures})
+        (out / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
+        print(json.dumps(history[-1]), flush=True)  # noqa: T201  # a training log on the terminal
+        if figures["score"] > best:
+            best = figures["score"]
+            torch.save({"state": average.state, "epoch": epoch}, out / "best.pt")
+        torch.save({"state": average.state, "epoch": epoch}, out / "last.pt")
+        epoch += 1
+
+
+def _groups(network: SliceNetwork, decay: float) -> list[dict[str, object]]:
+    heavy = [p for p in network.parameters() if p.ndim > 1]
+    light = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": heavy, "weight_decay": decay}, {"params": light, "weight_decay": 0.0}]
+
+
+def _epoch(
+    network: SliceNetwork,
+    optimizer: torch.optim.Optimizer,
+    average: Average,
+    data: Slices,
+    recipe: Recipe,
+    g: torch.Generator,
+    started: float,
+) -> float:
+    network.train()
+    total, count = 0.0, 0
+    for index in _balanced(data, recipe, g):
+        progress = (time.monotonic() - started) / (60 * recipe.minutes)
+        if progress >= 1:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate * _schedule(progress)
+        batch = mixed(make_batch(data, index, recipe, recipe.strength, g), recipe.strength, g)
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+            outputs = network(batch.hu.contiguous(memory_format=torch.channels_last))
+        loss = loss_of((outputs[0].float(), outputs[1].float(), outputs[2]), batch)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        average.update(network)
+        total, count = total + float(loss.detach()), count + 1
+    return total / max(1, count)
+
+
+def _schedule(progress: float) -> float:
+    """Warm up for 3 %, then a cosine to 1 %."""
+    return min(1.0, progress / 0.03 + 0.05) * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * min(1.0, progress)))))
+
+
+def _balanced(data: Slices, recipe: Recipe, g: torch.Generator) -> Iterator[Tensor]:
+    """Batches with the recipe's share of positives; rarer types more often."""
+    types = data.labels[:, 1:].float()
+    rarity = 1 / (types.sum(0) + 1)
+    positive = (types * rarity).amax(1)
+    negative = (~data.labels[:, 0]).float()
+    weights = (
+        recipe.positive_share * positive / positive.sum() + (1 - recipe.positive_share) * negative / negative.sum()
+    )
+    drawn = torch.multinomial(weights, min(len(data), _EPOCH_SLICES), replacement=True, generator=g)
+    yield from (part for part in drawn.split(recipe.batch) if len(part) == recipe.batch)
+
+
+def evaluate(network: SliceNetwork, data: Slices, recipe: Recipe, seed: int = 5) -> dict[str, float]:
+    """AUCs on the shifted set: plain, and pushed by the shifted strength. `score` is what is maximised."""
+    plain = predict(network, data, recipe, Strength(0, 0, 0, 0), seed)
+    pushed = predict(network, data, recipe, recipe.shifted_strength, seed)
+    p, q = auc(plain[1][:, 0], plain[0][:, 0]), auc(pushed[1][:, 0], pushed[0][:, 0])
+    at_half = pushed[0][:, 0] > 0
+    truth = pushed[1][:, 0] > 0.5
+    return {
+        "auc": p,
+        "auc_pushed": q,
+        "auc_types": float(np.nanmean([auc(pushed[1][:, i], pushed[0][:, i]) for i in range(1, 6)])),
+        "sensitivity": float(at_half[truth].mean()),
+        "specificity": float((~at_half[~truth]).mean()),
+        "score": (p + q) / 2,
+    }
+
+
+def predict(
+    network: SliceNetwork, data: Slices, recipe: Recipe, s: Strength, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(logits `[N, 6]`, labels `[N, 6]`) under a strength."""
+    network.eval()
+    g = torch.Generator().manual_seed(seed)
+    logits, labels = [], []
+    with torch.no_grad():
+        for index in torch.arange(len(data)).split(64):
+            batch = make_batch(data, index, recipe, s, g)
+            logits.append(network(batch.hu)[0].numpy())
+            labels.append(batch.labels.numpy())
+    return np.concatenate(logits), np.concatenate(labels)

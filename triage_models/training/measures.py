@@ -1,0 +1,69 @@
+"""Figures of merit with their uncertainty: AUC (DeLong), exact binomial intervals, calibration error."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Vector = NDArray[np.floating]
+
+
+def auc(truth: Vector, score: Vector) -> float:
+    """Area under the ROC curve with ties counted half; NaN when one class is missing."""
+    positive, negative = score[truth > 0.5], score[truth <= 0.5]
+    if not len(positive) or not len(negative):
+        return float("nan")
+    ranks = stats.rankdata(np.concatenate([positive, negative]))
+    above = ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2
+    return float(above / (len(positive) * len(negative)))
+
+
+def auc_interval(truth: Vector, score: Vector, level: float = 0.95) -> tuple[float, float, float]:
+    """(AUC, low, high) by DeLong's variance (DeLong et al., Biometrics 1988), on the logit scale."""
+    positive, negative = score[truth > 0.5], score[truth <= 0.5]
+    value = auc(truth, score)
+    if not len(positive) > 1 or not len(negative) > 1:
+        return value, float("nan"), float("nan")
+    placed_p = _placements(positive, negative)
+    placed_n = 1 - _placements(negative, positive)
+    variance = placed_p.var(ddof=1) / len(positive) + placed_n.var(ddof=1) / len(negative)
+    if value >= 1 - 1e-9 or value <= 1e-9 or variance <= 0:
+        return value, value if value < 0.5 else 1 - 3.0 / min(len(positive), len(negative)), min(1.0, value)
+    z = float(stats.norm.ppf(0.5 + level / 2))
+    centre, spread = np.log(value / (1 - value)), z * np.sqrt(variance) / (value * (1 - value))
+    return value, float(1 / (1 + np.exp(-(centre - spread)))), float(1 / (1 + np.exp(-(centre + spread))))
+
+
+def _placements(values: Vector, others: Vector) -> NDArray[np.float64]:
+    """For each value the share of `others` below it, ties half."""
+    ordered = np.sort(others)
+    below = np.searchsorted(ordered, values, "left")
+    upto = np.searchsorted(ordered, values, "right")
+    return np.asarray((below + upto) / 2 / len(others), np.float64)
+
+
+def proportion_interval(hits: int, total: int, level: float = 0.95) -> tuple[float, float, float]:
+    """(share, low, high) by Clopper and Pearson (exact)."""
+    if total == 0:
+        return float("nan"), 0.0, 1.0
+    tail = (1 - level) / 2
+    low = 0.0 if hits == 0 else float(stats.beta.ppf(tail, hits, total - hits + 1))
+    high = 1.0 if hits == total else float(stats.beta.ppf(1 - tail, hits + 1, total - hits))
+    return hits / total, low, high
+
+
+def calibration_error(truth: Vector, probability: Vector, bins: int = 10) -> float:
+    """Expected calibration error over equally filled bins."""
+    order = np.argsort(probability, kind="stable")
+    parts = [p for p in np.array_split(order, bins) if len(p)]
+    gaps = [abs(float(truth[p].mean()) - float(probability[p].mean())) * len(p) for p in parts]
+    return float(sum(gaps) / len(order))
+
+
+def order_statistic_threshold(maxima: Vector, alpha: float) -> float:
+    """The ⌈(n+1)(1−α)⌉-th smallest of the negatives' running maxima: at most α of exchangeable negatives exceed it.
+
+    With too few negatives for the α asked for, infinity: no threshold can promise it.
+    """
+    n = len(maxima)
+    rank = int(np.ceil((n + 1) * (1 - alpha)))
+    return float("inf") if rank > n else float(np.sort(maxima)[rank - 1])

@@ -1,0 +1,48 @@
+"""Slices as people pass them around: brain-windowed 8-bit pictures, cropped, stretched, re-windowed, recompressed.
+
+The shifted set for a single-slice threshold: what `tocsin read` is given when somebody exported a picture and mapped it
+back to 0–80 HU.
+"""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from triage_models.reader import HeadSlice
+
+Plane = NDArray[np.float32]
+
+
+def as_picture(rng: np.random.Generator, plane_hu: Plane) -> HeadSlice:
+    """One slice through somebody's viewer and back to 0–80 HU; its pixel spacing is lost (1 mm is assumed)."""
+    level, width = rng.normal(39, 4), float(np.clip(rng.normal(82, 12), 60, 130))
+    grey = np.clip((plane_hu - (level - width / 2)) / width, 0, 1)
+    grey = grey ** float(np.exp(rng.normal(0, 0.12)))
+    grey = _cropped(rng, grey.astype(np.float32))
+    size = (int(rng.integers(150, 520)), int(rng.integers(150, 520)))
+    grey = ndimage.zoom(grey, (size[0] / grey.shape[0], size[1] / grey.shape[1]), order=1)
+    eight_bit = np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)
+    if rng.random() < 0.6:
+        eight_bit = _recompressed(eight_bit, int(rng.integers(40, 95)))
+    return HeadSlice(eight_bit.astype(np.float32) * np.float32(80 / 255), (1.0, 1.0))
+
+
+def _cropped(rng: np.random.Generator, grey: Plane) -> Plane:
+    """Tight around the head most of the time, sometimes into it, sometimes with all of the air."""
+    rows, columns = (np.flatnonzero((grey > 0.2).mean(axis) > 0.03) for axis in (1, 0))
+    if len(rows) < 20 or len(columns) < 20 or rng.random() < 0.2:
+        return grey
+    reach = rng.uniform(-0.04, 0.12, 4)
+    height, width = rows[-1] - rows[0], columns[-1] - columns[0]
+    top, bottom = int(rows[0] - reach[0] * height), int(rows[-1] + reach[1] * height)
+    left, right = int(columns[0] - reach[2] * width), int(columns[-1] + reach[3] * width)
+    return grey[max(0, top) : max(bottom, 40), max(0, left) : max(right, 40)]
+
+
+def _recompressed(grey: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    buffer = io.BytesIO()
+    Image.fromarray(grey).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer).convert("L"), np.uint8)
