@@ -46,6 +46,9 @@ SOFT_TISSUE_HU = (5.0, 90.0)
 
 MIN_SOFT_TISSUE_FRACTION = 0.01
 
+UNSIGNED_CT_MAXIMUM = 500.0
+"""Without a rescale, values from 0 to beyond this are stored values with an offset, not Hounsfield units."""
+
 
 def header_reason(header: SliceAccepted) -> SliceReason | None:
     """Why the slice is not to be read, by its header; None when it may be."""
@@ -76,10 +79,12 @@ def voxel_reason(header: SliceAccepted, voxels_hu: Voxels, rescaled: bool) -> Sl
         voxels_hu: float32 [Rows, Columns], HU.
         rescaled: the header carried RescaleSlope and RescaleIntercept.
     """
+    if not rescaled and voxels_hu.min() >= 0 and voxels_hu.max() > UNSIGNED_CT_MAXIMUM:
+        return SliceReason.NO_RESCALE
     low, high = SOFT_TISSUE_HU
     soft = float(np.mean((voxels_hu > low) & (voxels_hu < high)))
     if soft < MIN_SOFT_TISSUE_FRACTION:
-        return SliceReason.IMPLAUSIBLE_HU if rescaled else SliceReason.NO_RESCALE
+        return SliceReason.IMPLAUSIBLE_HU
     if header.PixelSpacing is not None and float(voxels_hu.min()) < AIR_PRESENT_HU:
         body = voxels_hu > BODY_HU
         height = _extent(body.mean(axis=1)) * header.PixelSpacing[0]

@@ -70,7 +70,7 @@ class UnitReading(Record):
     """What the reader said of one unit: a frame, or the mean of a slab's frames."""
 
     unit: str
-    position_mm: float | None
+    position_mm: float | None = None
     members: tuple[str, ...]
     """Identities of the frames that went in; the first is shown as the unit's picture."""
     reading: SliceReading

@@ -118,8 +118,8 @@ class KeySlice(Event):
     peak_row: Probability
     peak_column: Probability
     """Peak of the heat map, as fractions of the image's height and width."""
-    image_png: Base64Bytes | None = None
-    heat_map_png: Base64Bytes | None = None
+    image_png: bytes | None = None
+    heat_map_png: bytes | None = None
     """8-bit grey, covering the whole image, low resolution."""
 
 

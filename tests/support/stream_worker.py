@@ -1,0 +1,175 @@
+"""A stream worker without Kafka: real processor, fake reader, store in memory, a clock that is moved by hand."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime, timedelta
+from types import SimpleNamespace
+
+import numpy as np
+from prometheus_client import CollectorRegistry
+
+from streams.closing import ClosingRules
+from streams.contracts.deadletters import DeadLetterReason
+from streams.contracts.findings import FindingProduced, Model
+from streams.contracts.series import LedgerKind, SeriesClockTicked
+from streams.contracts.slices import SliceAccepted
+from streams.metrics import StreamsMetrics
+from streams.processor import SeriesProcessor
+from streams.reading import PixelWork
+from streams.series_state import Entry, SeriesState, SeriesSummary
+from tests.support.slices import START, STUDY, key, ledger, soft_tissue, stored
+from triage_models.errors import InferenceFailed
+from triage_models.manifest import Threshold, Thresholds
+from triage_models.reader import HeadSlice, SeriesScore, SliceReading
+
+PROVISIONAL, FINAL = 0.9, 0.6
+CLEAN, DOUBTFUL, BLEED = 30, 55, 65
+"""HU of the disc in a slice; the fake reader sees 0.1, 0.7 and 0.95 in them."""
+
+_SCORES = {CLEAN: 0.1, DOUBTFUL: 0.7, BLEED: 0.95}
+
+
+def _threshold(value: float) -> Threshold:
+    return Threshold(value=value, alpha=0.05, n_negative=1, n_positive=1, chosen_on=date(2026, 1, 1), method="test")
+
+
+class FakeReader:
+    """Reads the brightest tissue of a slice; the series score is its strongest slice."""
+
+    manifest = SimpleNamespace(
+        thresholds=Thresholds(provisional=_threshold(PROVISIONAL), final=_threshold(FINAL), slice=_threshold(FINAL))
+    )
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.fails = False
+
+    def read(self, slices: Sequence[HeadSlice]) -> list[tuple[SliceReading, np.ndarray]]:
+        self.reads += 1
+        if self.fails:
+            raise InferenceFailed("planned")
+        return [(self._reading(s), np.zeros((16, 16), np.uint8)) for s in slices]
+
+    def score(self, readings: Sequence[tuple[float, SliceReading]]) -> SeriesScore:
+        best = max(reading.probabilities[0] for _, reading in readings)
+        return SeriesScore(probabilities=(best,) * 6, strongest=(0,) * 6, volume_ml={}, slices=len(readings))
+
+    @staticmethod
+    def _reading(s: HeadSlice) -> SliceReading:
+        seen = float(s.voxels_hu.max())
+        p = float(np.interp(seen, list(_SCORES), list(_SCORES.values())))
+        return SliceReading(
+            probabilities=(p,) * 6,
+            logits=(0.0,) * 6,
+            embedding=(),
+            heat_map_peak=(0.5, 0.8),
+            heat_map_peak_value=p,
+            findings={},
+            brain_share=0.5,
+        )
+
+
+class MemoryStore:
+    """Keeps what was saved as the tables do: encoded, so that nothing unsaved survives a restart."""
+
+    def __init__(self) -> None:
+        self.summaries: dict[str, bytes] = {}
+        self.entries: dict[tuple[str, int], bytes] = {}
+
+    def load(self, series_key: str) -> SeriesState | None:
+        encoded = self.summaries.get(series_key)
+        if encoded is None:
+            return None
+        summary = SeriesSummary.model_validate_json(encoded)
+        journal = (
+            Entry.model_validate_json(self.entries[series_key, n])
+            for n in range(summary.entries)
+            if (series_key, n) in self.entries
+        )
+        return SeriesState.rebuilt(summary, journal)
+
+    async def save(self, state: SeriesState, entries: Sequence[tuple[int, Entry]]) -> None:
+        for ordinal, entry in entries:
+            self.entries[state.summary.series_key, ordinal] = entry.encode()
+        self.summaries[state.summary.series_key] = state.summary.encode()
+
+
+class Worker:
+    """Speaks the language of the scenarios: ``send``, ``release``, ``wait``, ``findings``."""
+
+    def __init__(self) -> None:
+        self.now = START
+        self.reader = FakeReader()
+        self.store = MemoryStore()
+        self.findings: list[FindingProduced] = []
+        self.aside: list[DeadLetterReason] = []
+        self.log: list[tuple[SliceAccepted, bytes]] = []
+        self.caught_up = True
+        self.restart()
+
+    def restart(self) -> None:
+        """A fresh process: only what was saved is left."""
+        self.processor = SeriesProcessor(
+            store=self.store,
+            findings=self,
+            pixels=PixelWork(self.reader, self),  # type: ignore[arg-type]  # the fake is a reader to the processor
+            model=Model(name="fake", version="1", sha256="0" * 64, runtime="fake"),
+            thresholds=self.reader.manifest.thresholds,
+            rules=ClosingRules(),
+            metrics=StreamsMetrics(CollectorRegistry()),
+            clock=lambda: self.now,
+            executor=ThreadPoolExecutor(1),
+            caught_up=lambda partition: self.caught_up,
+        )
+        states = [self.store.load(series) for series in self.store.summaries]
+        self.processor.resume([state for state in states if state])
+
+    # Ports
+
+    async def publish(self, finding: FindingProduced) -> None:
+        self.findings.append(finding)
+
+    async def set_aside(self, reason: DeadLetterReason, detail: str) -> None:
+        self.aside.append(reason)
+
+    def fetch(self, partition: int, offset: int) -> tuple[SliceAccepted, bytes]:
+        return self.log[offset]
+
+    # Scenario
+
+    def send(self, header: SliceAccepted, tissue_hu: int = CLEAN, data: bytes | None = None) -> None:
+        payload = stored(soft_tissue(tissue_hu)) if data is None else data
+        self.log.append((header, payload))
+        self.deliver(len(self.log) - 1)
+
+    def deliver(self, offset: int) -> None:
+        header, payload = self.log[offset]
+        asyncio.run(self.processor.slice_arrived(header, payload, 0, offset, self))
+
+    def account(self, kind: LedgerKind, frames: int = 0, **changes: object) -> None:
+        asyncio.run(self.processor.ledger_entry(ledger(kind, frames, at=self.now, **changes), 0))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, with the ticker running."""
+        end = self.now + timedelta(seconds=seconds)
+        while self.now < end:
+            self.now = min(end, self.now + timedelta(seconds=0.25))
+            for tick in self.processor.due():
+                asyncio.run(self.processor.ticked(tick, 0))
+
+    def force_tick(self, series: str = "series") -> None:
+        tick = SeriesClockTicked(study_key=STUDY, series_key=key(series), at=self.now)
+        asyncio.run(self.processor.ticked(tick, 0))
+
+    @property
+    def story(self) -> list[str]:
+        return [finding.status.value for finding in self.findings]
+
+    @property
+    def last(self) -> FindingProduced:
+        return self.findings[-1]
+
+
+def later(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)

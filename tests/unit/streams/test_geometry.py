@@ -1,0 +1,56 @@
+"""Positions, sides and gaps."""
+
+import math
+
+import pytest
+
+from streams import geometry
+from streams.contracts.findings import Side
+from tests.support.slices import a_slice
+
+
+def test_position_rises_towards_the_vertex_whatever_the_orientation() -> None:
+    feet_up = a_slice(ImageOrientationPatient=(1, 0, 0, 0, -1, 0), ImagePositionPatient=(0, 0, 40))
+    assert geometry.position_mm(a_slice(ImagePositionPatient=(0, 0, 40))) == pytest.approx(40)
+    assert geometry.position_mm(feet_up) == pytest.approx(40)
+
+
+def test_a_tilted_gantry_is_axial_and_a_coronal_plane_is_not() -> None:
+    tilt = math.radians(25)
+    tilted = geometry.normal(a_slice(ImageOrientationPatient=(1, 0, 0, 0, math.cos(tilt), -math.sin(tilt))))
+    coronal = geometry.normal(a_slice(ImageOrientationPatient=(1, 0, 0, 0, 0, -1)))
+    assert tilted is not None
+    assert coronal is not None
+    assert geometry.is_axial(tilted)
+    assert not geometry.is_axial(coronal)
+
+
+@pytest.mark.parametrize("orientation", [(1, 0, 0, 1, 0, 0), (2, 0, 0, 0, 1, 0), (0, 0, 0, 0, 0, 0)])
+def test_an_impossible_orientation_is_no_geometry(orientation: tuple[float, ...]) -> None:
+    assert geometry.position_mm(a_slice(ImageOrientationPatient=orientation)) is None
+
+
+def test_side_is_the_patients() -> None:
+    assert geometry.side_of(1.0, 0.8) is Side.LEFT
+    assert geometry.side_of(-1.0, 0.8) is Side.RIGHT
+    assert geometry.side_of(1.0, 0.5) is Side.MIDLINE
+    assert geometry.side_of(None, 0.8) is Side.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("positions", "gap"),
+    [
+        ([0, 5, 10, 15], 0.0),
+        ([15, 0, 10, 5], 0.0),
+        ([0, 5, 15, 20], 10.0),
+        ([0, 2.5, 5, 7.5, 12.5, 17.5], 0.0),
+        ([0, 10, 20, 30], 0.0),
+        ([0], 0.0),
+    ],
+)
+def test_missing_slices_show_as_a_gap(positions: list[float], gap: float) -> None:
+    assert geometry.missing_between(positions, None) == gap
+
+
+def test_slices_twice_as_far_apart_as_thick_leave_gaps() -> None:
+    assert geometry.missing_between([0, 12, 24, 36], thickness_mm=5) == 12

@@ -1,0 +1,272 @@
+"""What a series goes through, told as a story: scanner, ledger, clock, findings."""
+
+import random
+
+import pytest
+
+from streams.contracts.deadletters import DeadLetterReason
+from streams.contracts.findings import ClosedBy, FindingReason, Outcome, Side, SliceReason
+from streams.contracts.series import LedgerKind, RefusalReason
+from tests.support.slices import a_slice, key
+from tests.support.stream_worker import BLEED, CLEAN, DOUBTFUL, Worker
+
+HEAD = range(1, 29)
+"""28 slices of 5 mm: 135 mm of head."""
+
+
+@pytest.fixture
+def worker() -> Worker:
+    return Worker()
+
+
+def scan(worker: Worker, numbers: object = HEAD, bleeding: object = (), tissue: int = BLEED) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in numbers:  # type: ignore[attr-defined]
+        worker.send(a_slice(number), tissue if number in bleeding else CLEAN)  # type: ignore[operator]
+    worker.account(LedgerKind.RELEASED, len(list(numbers)))  # type: ignore[call-overload]
+
+
+def test_a_clean_head_is_negative_within_three_seconds(worker: Worker) -> None:
+    scan(worker)
+    worker.wait(3)
+    assert worker.story == ["final"]
+    assert worker.last.outcome is Outcome.NEGATIVE
+    assert worker.last.closed_by is ClosedBy.RELEASED_CONTIGUOUS
+    assert worker.last.coverage.slices_read == len(HEAD)
+
+
+def test_a_bleed_is_told_before_the_last_slice_and_confirmed(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in range(1, 11):
+        worker.send(a_slice(number), BLEED if number == 8 else CLEAN)
+    assert worker.story == ["provisional"]
+    assert worker.last.clocks.decisive_slice == a_slice(8).accepted_at
+    assert worker.last.key_slices[0].InstanceNumber == 8
+    assert worker.last.key_slices[0].side is Side.LEFT
+    assert worker.last.key_slices[0].image_png
+    for number in range(11, 29):
+        worker.send(a_slice(number))
+    worker.account(LedgerKind.RELEASED, 28)
+    worker.wait(3)
+    assert worker.story == ["provisional", "final"]
+    assert worker.last.outcome is Outcome.POSITIVE
+    assert [f.revision for f in worker.findings] == [1, 2]
+
+
+def test_a_doubtful_bleed_is_told_when_the_series_is_complete(worker: Worker) -> None:
+    scan(worker, bleeding=[14], tissue=DOUBTFUL)
+    assert worker.story == []
+    worker.wait(3)
+    assert worker.story == ["final"]
+    assert worker.last.outcome is Outcome.POSITIVE
+
+
+def test_any_order_of_slices_gives_the_same_outcome(worker: Worker) -> None:
+    shuffled = random.Random(1).sample(HEAD, len(HEAD))
+    scan(worker, shuffled, bleeding=[14])
+    worker.wait(3)
+    assert worker.last.outcome is Outcome.POSITIVE
+    assert worker.last.coverage.extent_mm == 135.0
+
+
+def test_redelivery_changes_nothing(worker: Worker) -> None:
+    scan(worker, bleeding=[14])
+    reads = worker.reader.reads
+    for offset in range(len(worker.log)):
+        worker.deliver(offset)
+    worker.wait(3)
+    assert worker.reader.reads == reads
+    assert worker.story == ["provisional", "final"]
+
+
+@pytest.mark.parametrize("crash_after", [0, 5, 14, 20, 28])
+def test_a_restart_anywhere_loses_nothing(worker: Worker, crash_after: int) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in HEAD:
+        worker.send(a_slice(number), BLEED if number == 14 else CLEAN)
+        if number == crash_after:
+            worker.restart()
+            worker.deliver(len(worker.log) - 1)
+    worker.restart()
+    worker.account(LedgerKind.RELEASED, len(HEAD))
+    worker.wait(3)
+    assert worker.story == ["provisional", "final"]
+    assert worker.last.coverage.slices_read == len(HEAD)
+    assert worker.last.key_slices[0].image_png
+
+
+def test_a_finding_published_but_not_saved_is_published_again_with_its_revision(worker: Worker) -> None:
+    worker.send(a_slice(1))
+    saved = dict(worker.store.summaries)
+    worker.send(a_slice(2), BLEED)
+    worker.store.summaries = saved
+    worker.restart()
+    worker.deliver(1)
+    assert [(f.status.value, f.revision) for f in worker.findings] == [("provisional", 1), ("provisional", 1)]
+
+
+def test_a_missing_slice_is_no_negative(worker: Worker) -> None:
+    scan(worker, [n for n in HEAD if n != 14])
+    worker.wait(5)
+    assert worker.story == []
+    worker.wait(10)
+    assert worker.last.outcome is Outcome.NOT_ASSESSABLE
+    assert FindingReason.COVERAGE_GAP in worker.last.reasons
+    assert worker.last.closed_by is ClosedBy.QUIET
+
+
+def test_a_slice_that_the_listener_accepted_and_nobody_read_fails_the_series(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in HEAD:
+        worker.send(a_slice(number))
+    worker.account(LedgerKind.RELEASED, len(HEAD) + 1)
+    worker.wait(15)
+    assert worker.last.outcome is Outcome.FAILED
+    assert worker.last.reasons == (FindingReason.SLICES_MISSING,)
+
+
+def test_a_series_of_which_no_slice_ever_came_fails(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    worker.account(LedgerKind.RELEASED, 30)
+    worker.wait(15)
+    assert worker.story == ["failed"]
+
+
+def test_a_refused_slice_is_no_negative(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in HEAD:
+        worker.send(a_slice(number))
+    worker.account(LedgerKind.RELEASED, len(HEAD), refused={RefusalReason.TRUNCATED_PIXEL_DATA: 1})
+    worker.wait(15)
+    assert worker.last.outcome is Outcome.NOT_ASSESSABLE
+    assert FindingReason.SLICES_REFUSED in worker.last.reasons
+
+
+def test_unreadable_pixels_are_set_aside_and_fail_a_negative(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in HEAD:
+        worker.send(a_slice(number), data=b"\0" * 10 if number == 14 else None)
+    worker.account(LedgerKind.RELEASED, len(HEAD))
+    worker.wait(15)
+    assert worker.aside == [DeadLetterReason.PIXELS_UNREADABLE]
+    assert worker.last.outcome is Outcome.FAILED
+    assert worker.last.coverage.unread == {SliceReason.PIXELS_UNREADABLE: 1}
+
+
+def test_a_model_that_fails_is_a_failed_series_not_a_negative(worker: Worker) -> None:
+    worker.reader.fails = True
+    scan(worker)
+    worker.wait(15)
+    assert worker.last.outcome is Outcome.FAILED
+    assert FindingReason.MODEL_FAILED in worker.last.reasons
+    assert worker.aside == [DeadLetterReason.INFERENCE_FAILED] * len(HEAD)
+
+
+def test_a_scout_is_not_assessable_and_says_why(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    worker.send(a_slice(1, ImageType=("ORIGINAL", "PRIMARY", "LOCALIZER")))
+    worker.account(LedgerKind.RELEASED, 1)
+    worker.wait(3)
+    assert worker.last.outcome is Outcome.NOT_ASSESSABLE
+    assert worker.last.coverage.unread == {SliceReason.LOCALIZER: 1}
+
+
+def test_a_few_slices_are_not_a_head(worker: Worker) -> None:
+    scan(worker, range(1, 5))
+    worker.wait(3)
+    assert worker.last.outcome is Outcome.NOT_ASSESSABLE
+    assert FindingReason.TOO_FEW_SLICES in worker.last.reasons
+
+
+def test_a_positive_needs_no_coverage(worker: Worker) -> None:
+    scan(worker, range(1, 5), bleeding=[2])
+    worker.wait(3)
+    assert worker.story == ["provisional", "final"]
+
+
+def test_a_late_slice_reopens_and_amends(worker: Worker) -> None:
+    scan(worker, [n for n in HEAD if n != 28])
+    worker.wait(3)
+    worker.account(LedgerKind.OPENED, association=key("second"))
+    worker.send(a_slice(28, association=key("second")), BLEED)
+    worker.account(LedgerKind.RELEASED, 1, association=key("second"))
+    worker.wait(6)
+    assert [f.outcome.value for f in worker.findings] == ["negative", "positive", "positive"]
+    assert FindingReason.LATE_SLICES in worker.last.reasons
+
+
+def test_an_aborted_association_and_the_rest_on_another(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in range(1, 15):
+        worker.send(a_slice(number))
+    worker.account(LedgerKind.ABORTED, 14)
+    worker.wait(5)
+    assert worker.story == []
+    for number in range(10, 29):
+        worker.send(a_slice(number, association=key("second")))
+    worker.account(LedgerKind.RELEASED, 19, association=key("second"))
+    worker.wait(15)
+    assert worker.last.outcome is Outcome.NEGATIVE
+    assert worker.last.coverage.slices_read == 28
+
+
+def test_one_association_per_slice_closes_once(worker: Worker) -> None:
+    for number in HEAD:
+        worker.account(LedgerKind.OPENED, association=key(f"a{number}"))
+        worker.send(a_slice(number, association=key(f"a{number}")))
+        worker.account(LedgerKind.RELEASED, 1, association=key(f"a{number}"))
+        worker.wait(0.5)
+    worker.wait(6)
+    assert worker.story == ["final"]
+
+
+def test_silence_means_nothing_while_slices_wait_in_kafka(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    worker.send(a_slice(1))
+    worker.caught_up = False
+    worker.wait(120)
+    assert worker.story == []
+    worker.caught_up = True
+    worker.wait(1)
+    assert worker.story == ["not_assessable"]
+
+
+def test_thin_slices_are_read_as_slabs(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    positions = [0.5 + n for n in range(120)]
+    for number, z in enumerate(positions, 1):
+        worker.send(
+            a_slice(number, SliceThickness=1.0, ImagePositionPatient=(-112, -112, z)), BLEED if 60 < z < 65 else CLEAN
+        )
+    assert worker.story == ["provisional"]
+    worker.account(LedgerKind.RELEASED, len(positions))
+    worker.wait(3)
+    assert worker.last.outcome is Outcome.POSITIVE
+    assert worker.last.coverage.slices_read == len(positions)
+    assert worker.reader.reads < 60
+
+
+def test_slices_without_geometry_are_read_but_carry_no_negative(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in HEAD:
+        worker.send(a_slice(number, ImagePositionPatient=None, ImageOrientationPatient=None))
+    worker.account(LedgerKind.RELEASED, len(HEAD))
+    worker.wait(15)
+    assert worker.last.outcome is Outcome.NOT_ASSESSABLE
+    worker.send(a_slice(99, ImagePositionPatient=None, ImageOrientationPatient=None), BLEED)
+    assert worker.last.outcome is Outcome.POSITIVE
+
+
+def test_a_conflicting_version_is_kept_read_and_flagged(worker: Worker) -> None:
+    scan(worker)
+    worker.send(a_slice(14, conflicting=True, pixel_sha256="f" * 64), BLEED)
+    worker.wait(70)
+    assert worker.last.outcome is Outcome.POSITIVE
+    assert FindingReason.CONFLICTING_INSTANCES in worker.last.reasons
+
+
+def test_a_stray_tick_does_nothing(worker: Worker) -> None:
+    scan(worker)
+    worker.wait(3)
+    worker.force_tick()
+    assert worker.story == ["final"]
