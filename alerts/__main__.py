@@ -1,0 +1,219 @@
+"""Runs the alert service: ``python -m alerts``. Only this module reads settings, builds and wires.
+
+Exit status: 0 after SIGTERM or SIGINT, 1 when a part of it broke (start it again), 2 for settings it cannot run with.
+"""
+
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from alerts.broker import Inbound, Outbound, Reception
+from alerts.channels.email import EmailChannel
+from alerts.channels.webhook import WebhookChannel
+from alerts.crew import Crew
+from alerts.delivery import Channels, Delivery, deliver_until
+from alerts.desk import Desk, Links
+from alerts.errors import ChannelRefused, SettingsRefused, StoreUnavailable
+from alerts.intake import Intake
+from alerts.metrics import AlertMetrics
+from alerts.ports import Channel, Clock
+from alerts.publishing import Publishing, publish_until
+from alerts.recipients import ChannelKind, Recipients
+from alerts.settings import PREFIX, Settings, load_cipher, load_recipients, load_settings
+from alerts.store.database import Database
+from alerts.store.outbox import Address, release
+from alerts.ticker import Ticker, tick_until
+from alerts.timing import Bell, SystemClock
+from alerts.web.app import create_app
+from alerts.web.context import Context
+from alerts.web.guard import House
+from monitoring.exposition import Exposition
+from monitoring.health import Health
+from monitoring.journal import open_journal
+
+log = logging.getLogger("alerts")
+
+EXIT_OK, EXIT_BROKEN, EXIT_SETTINGS = 0, 1, 2
+WATCH_SECONDS = 0.5
+JOIN_SECONDS = 6.0
+CLOSE_CONNECTIONS_SECONDS = 1
+BACKLOG = 128
+
+
+def main() -> int:
+    try:
+        settings = load_settings()
+        return run(settings)
+    except SettingsRefused as error:
+        sys.stderr.write(f"alerts: {error}\n")
+        return EXIT_SETTINGS
+
+
+def run(settings: Settings) -> int:
+    """Build all, run until told to stop, take all down.
+
+    Raises:
+        SettingsRefused: it cannot be built with these settings.
+    """
+    recipients, cipher = load_recipients(settings), load_cipher(settings)
+    database = Database(settings.database_url)
+    door = listen(settings.host, settings.port)
+    open_journal("alerts", settings.log_level)
+    quiet_libraries()
+
+    crew, clock, delivery_bell, publish_bell = Crew(), SystemClock(), Bell(), Bell()
+    metrics = AlertMetrics(CollectorRegistry())
+    metrics.recipients.set(len(recipients.names) if recipients else 0)
+    url = settings.public_url or f"http://{settings.host}:{door.getsockname()[1]}"
+    holder = settings.instance or f"{socket.gethostname()}:{door.getsockname()[1]}"
+
+    def wake() -> None:
+        delivery_bell.ring()
+        publish_bell.ring()
+
+    desk = Desk(database, clock, settings.policy(), recipients, Links(url, settings.place), wake)
+    outbound = Outbound(settings.kafka_bootstrap_servers)
+    publisher = Outbound(settings.kafka_bootstrap_servers)
+    reception = Reception(clock, metrics)
+    intake = Intake(desk, metrics, outbound.set_aside)
+    inbound = Inbound(settings.kafka_bootstrap_servers, settings.kafka_group, intake, reception, crew.stop)
+    channels = channels_of(settings, recipients, clock)
+    delivery = Delivery(database, clock, channels, metrics, holder, publish_bell.ring)
+    publishing = Publishing(database, clock, publisher, metrics, holder)
+    context = Context(database, clock, desk, cipher, recipients, reception, metrics, crew.stop)
+    health = Health({"threads": crew.missing}, {"database": lambda: writable(database)})
+    exposition = expose(metrics, health, settings)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: crew.stop.set())
+    server = web_server(create_app(context, House.of(settings.public_url, settings.allowed_hosts)))
+    crew.start("web", lambda: server.run(sockets=[door]))
+    try:
+        if prepare(database, holder, crew):
+            for worker in range(settings.workers):
+                crew.start(f"delivery-{worker}", lambda: deliver_until(crew.stop, delivery, delivery_bell))
+            crew.start("publishing", lambda: publish_until(crew.stop, publishing, publish_bell))
+            crew.start("ticker", lambda: tick_until(crew.stop, Ticker(desk, metrics)))
+            crew.start("consumer", inbound.run)
+            log.info("ready", extra={"url": url, "metrics_port": exposition.port})
+        return watch(crew)
+    finally:
+        crew.stop.set()
+        server.should_exit = True
+        wake()
+        crew.join(JOIN_SECONDS)
+        outbound.close()
+        publisher.close()
+        exposition.close()
+        database.close()
+        log.info("stopped")
+
+
+def quiet_libraries() -> None:
+    """Kafka's client repeats itself several times a second while the broker is away; ``Reception`` says it once."""
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The page's socket.
+
+    Raises:
+        SettingsRefused: the port is taken, or the address is not ours.
+    """
+    try:
+        return socket.create_server((host, port), family=family_of(host), backlog=BACKLOG)
+    except OSError as error:
+        raise SettingsRefused(f"{PREFIX}HOST and PORT: cannot listen on {host} port {port}: {error.strerror}") from None
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def expose(metrics: AlertMetrics, health: Health, settings: Settings) -> Exposition:
+    """The side door with metrics and health.
+
+    Raises:
+        SettingsRefused: its port is taken, or the address is not ours.
+    """
+    address = (settings.metrics_host, settings.metrics_port)
+    try:
+        return Exposition(metrics.registry, health, address).start()
+    except OSError as error:
+        raise SettingsRefused(f"{PREFIX}METRICS_HOST and METRICS_PORT: cannot listen: {error.strerror}") from None
+
+
+def channels_of(settings: Settings, recipients: Recipients | None, clock: Clock) -> Channels:
+    """Finds the channel to an address, by the settings as they are now."""
+    made: dict[Address, Channel] = {}
+    for recipient in recipients.recipients if recipients else ():
+        if recipient.webhook:
+            made[Address(recipient.name, ChannelKind.WEBHOOK)] = WebhookChannel(recipient.webhook, clock)
+        if recipient.email and settings.smtp:
+            made[Address(recipient.name, ChannelKind.EMAIL)] = EmailChannel(settings.smtp, recipient.email)
+
+    def channel(address: Address) -> Channel:
+        if address not in made:
+            raise ChannelRefused("this recipient no longer has this channel")
+        return made[address]
+
+    return channel
+
+
+def web_server(app: Callable[..., object]) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=CLOSE_CONNECTIONS_SECONDS,
+    )
+    return uvicorn.Server(config)
+
+
+def prepare(database: Database, holder: str, crew: Crew) -> bool:
+    """Wait for the database, however long; False when asked to stop before it came."""
+    said = False
+    while not crew.stop.is_set():
+        try:
+            database.prepare()
+            with database.writing() as session:
+                release(session, holder)
+            return True
+        except StoreUnavailable as error:
+            if not said:
+                log.error("the database is not available", extra={"error": str(error)})
+            said = True
+            crew.stop.wait(WATCH_SECONDS)
+    return False
+
+
+def writable(database: Database) -> str | None:
+    """Why the database cannot be written, in words; None when it can."""
+    try:
+        database.touch()
+    except StoreUnavailable as error:
+        return f"the database cannot be written: {error}"
+    return None
+
+
+def watch(crew: Crew) -> int:
+    """Sleep until told to stop, or until a part is missing."""
+    while not crew.stop.wait(WATCH_SECONDS):
+        if missing := crew.missing():
+            log.critical("giving up", extra={"why": missing})
+            return EXIT_BROKEN
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""Webhook: the message as signed JSON by HTTP POST.
+
+The body is :class:`alerts.messages.Message`, documented there. Headers::
+
+    Content-Type: application/json
+    Idempotency-Key: <notice_id>              the same on every attempt
+    Tocsin-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>" under the recipient's secret>
+
+A receiver recomputes the signature, compares in constant time, refuses a ``t`` older than five minutes, and answers
+2xx once it has the message safely; the body of its answer is not read. Redirects are not followed: a signed alert
+goes where the site said, nowhere else.
+"""
+
+import hashlib
+import hmac
+import http.client
+import ssl
+from collections.abc import Callable
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from alerts.channels.deadline import deadline
+from alerts.errors import (
+    ChannelBroken,
+    ChannelBusy,
+    ChannelError,
+    ChannelRefused,
+    ChannelTimedOut,
+    ChannelUnreachable,
+)
+from alerts.messages import Message
+from alerts.ports import Clock
+from alerts.recipients import ChannelKind, Webhook
+
+TIMEOUT_SECONDS = 5.0
+"""For the whole exchange."""
+
+ANSWER_BYTES = 64 * 1024
+"""No more of an answer's body is read."""
+
+BUSY_STATUSES = frozenset(
+    {http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_EARLY, http.HTTPStatus.TOO_MANY_REQUESTS}
+)
+
+Connect = Callable[[Webhook], http.client.HTTPConnection]
+
+
+def connect(webhook: Webhook) -> http.client.HTTPConnection:
+    """A connection to the webhook's host; certificates are checked against the system's authorities."""
+    parts = urlsplit(webhook.url)
+    assert parts.hostname
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS, context=context)
+    return http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS)
+
+
+class WebhookChannel:
+    """Posts to one recipient's webhook."""
+
+    kind = ChannelKind.WEBHOOK
+
+    def __init__(self, webhook: Webhook, clock: Clock, connect: Connect = connect) -> None:
+        self._webhook = webhook
+        self._clock = clock
+        self._connect = connect
+
+    def send(self, message: Message) -> None:
+        """Deliver: done when the far side answers 2xx.
+
+        Raises:
+            ChannelError: anything else.
+        """
+        body = message.body()
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "tocsin",
+            "Idempotency-Key": message.notice_id,
+            "Tocsin-Signature": signature(self._webhook.secret.get_secret_value(), body, self._clock.now()),
+        }
+        with deadline(TIMEOUT_SECONDS) as conversation:
+            connection = self._connect(self._webhook)
+            try:
+                connection.connect()
+                conversation.watch(connection.sock)
+                connection.request("POST", _target(self._webhook.url), body, headers)
+                answer = connection.getresponse()
+                failure = failure_of(answer.status, answer.getheader("Retry-After"))
+            except TimeoutError:
+                raise ChannelTimedOut("no answer in time") from None
+            except ssl.SSLError as error:
+                raise ChannelUnreachable(f"TLS failed: {error.reason or type(error).__name__}") from None
+            except (OSError, http.client.HTTPException) as error:
+                if conversation.passed.is_set():
+                    raise ChannelTimedOut("no complete answer in time") from None
+                raise _unreachable(error) from None
+            finally:
+                connection.close()
+        if failure:
+            raise failure
+
+
+def signature(secret: str, body: bytes, now: datetime) -> str:
+    """The value of ``Tocsin-Signature``."""
+    seconds = int(now.timestamp())
+    digest = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={seconds},v1={digest}"
+
+
+def failure_of(status: int, retry_after: str | None = None) -> ChannelError | None:
+    """What an HTTP status means for the delivery; None when it is accepted (RFC 9110 15.3)."""
+    if 200 <= status < 300:
+        return None
+    detail = f"answered {status}"
+    if status in BUSY_STATUSES:
+        return ChannelBusy(detail, float(retry_after) if retry_after and retry_after.isdecimal() else None)
+    if status >= 500:
+        return ChannelBroken(detail)
+    return ChannelRefused(detail)
+
+
+def _unreachable(error: Exception) -> ChannelError:
+    if isinstance(error, OSError):
+        return ChannelUnreachable(error.strerror or type(error).__name__)
+    return ChannelBroken(type(error).__name__)
+
+
+def _target(url: str) -> str:
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

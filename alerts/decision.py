@@ -1,0 +1,304 @@
+"""What to tell people about a study: facts and the time in, a step with its reason out. Pure.
+
+Laws: a positive is taken back only by a *computed* negative of the same series, never by a failure or by silence; a
+study of which nothing could be read is told to people as *not analysed*; whoever was told of something is told when it
+changes; every decision names its reason.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import groupby
+
+from alerts.life import Claim, Life, Topic
+from streams.contracts.findings import FindingProduced, FindingStatus, Outcome, Side
+
+
+class Verdict(StrEnum):
+    """How a study stands, over all its series; most urgent first."""
+
+    BLEED = "bleed"
+    FAILED = "failed"
+    NOT_ASSESSABLE = "not_assessable"
+    ARRIVING = "arriving"
+    CLEAR = "clear"
+
+
+class Step(StrEnum):
+    """What to do."""
+
+    NOTHING = "nothing"
+    RAISE = "raise"
+    """Make the alert, or open it again under a new claim; ring whoever is on call."""
+    CONFIRM = "confirm"
+    AMEND = "amend"
+    RETRACT = "retract"
+
+
+class Reason(StrEnum):
+    """Why."""
+
+    POSITIVE_PROVISIONAL = "positive_provisional"
+    POSITIVE_FINAL = "positive_final"
+    POSITIVE_AFTER_ALL = "positive_after_all"
+    FAILED = "failed"
+    NOTHING_ASSESSABLE = "nothing_assessable"
+    CONFIRMED_BY_COMPLETE_SERIES = "confirmed_by_complete_series"
+    SIDE_OR_TYPE_CHANGED = "side_or_type_changed"
+    READING_INCOMPLETE = "reading_incomplete"
+    NOT_BORNE_OUT = "not_borne_out"
+    ANALYSED_AFTER_ALL = "analysed_after_all"
+    NEGATIVE = "negative"
+    LISTED_ONLY = "listed_only"
+    WAITING_FOR_OTHER_SERIES = "waiting_for_other_series"
+    NOTHING_YET = "nothing_yet"
+    ALREADY_TOLD = "already_told"
+
+
+class Audience(StrEnum):
+    NOBODY = "nobody"
+    TOLD = "told"
+    """Those who got, or may have got, an earlier message of this alert."""
+    ON_CALL = "on_call"
+    """Whoever must answer now, and those who were told before."""
+
+
+class TellNotAssessable(StrEnum):
+    """When people are told of images that cannot be read."""
+
+    NEVER = "never"
+    """Listed on the page only."""
+    ALONE = "alone"
+    """When no series of the study could be read, after a wait for the others."""
+    AT_ONCE = "at_once"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The site's choices."""
+
+    tell_failed: bool = True
+    tell_not_assessable: TellNotAssessable = TellNotAssessable.ALONE
+    wait_for_other_series: timedelta = timedelta(seconds=90)
+    """How long an unreadable series waits for a readable one (localizers come first) before people are told."""
+    tell_confirmed: bool = False
+    late_after: timedelta = timedelta(minutes=10)
+    """A finding older than this when it gets here is marked late."""
+    page_within: timedelta = timedelta(hours=24)
+    """A finding older than this is listed, waits for an answer, and rings nobody."""
+
+
+@dataclass(frozen=True)
+class FindingFact:
+    """One revision of one series' finding, as far as the decision needs it."""
+
+    series_key: str
+    revision: int
+    status: FindingStatus
+    outcome: Outcome
+    produced_at: datetime
+    sides: frozenset[Side] = frozenset()
+    leading: str | None = None
+    """The most probable type of hemorrhage."""
+    score: float = 0.0
+
+    @classmethod
+    def of(cls, finding: FindingProduced) -> "FindingFact":
+        return cls(
+            finding.series_key,
+            finding.revision,
+            finding.status,
+            finding.outcome,
+            finding.clocks.produced,
+            sides_of(finding),
+            leading_type(finding),
+            finding.score or 0.0,
+        )
+
+
+NO_SIDE = frozenset({Side.UNKNOWN})
+ANY_TYPE = "any"
+
+
+def sides_of(finding: FindingProduced) -> frozenset[Side]:
+    """The sides that the key slices show."""
+    return frozenset(key_slice.side for key_slice in finding.key_slices) - NO_SIDE
+
+
+def leading_type(finding: FindingProduced) -> str | None:
+    """The most probable type; None without types."""
+    types = {label: p for label, p in finding.probabilities.items() if label != ANY_TYPE}
+    return max(types, key=lambda label: types[label]) if types else None
+
+
+@dataclass(frozen=True)
+class Told:
+    """The alert as people know it."""
+
+    life: Life
+    sides: frozenset[Side] = frozenset()
+    leading: str | None = None
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    findings: tuple[FindingFact, ...] = ()
+    """Every revision of every series."""
+    told: Told | None = None
+    result_unreadable: bool = False
+    """A finding of this study came that could not be parsed."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the study stands, and the finding that says so."""
+
+    verdict: Verdict
+    source: FindingFact | None = None
+    provisional: bool = False
+    sides: frozenset[Side] = frozenset()
+    leading: str | None = None
+    incomplete: bool = False
+    """A positive series later failed: the warning stands, the reading is not complete."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    step: Step
+    reason: Reason
+    standing: Standing
+    topic: Topic = Topic.BLEED
+    audience: Audience = Audience.NOBODY
+    late: bool = False
+    look_again_at: datetime | None = None
+
+    @property
+    def claim(self) -> Claim:
+        """The claim of an alert raised by this decision."""
+        return Claim.PROVISIONAL if self.standing.provisional else Claim.CONFIRMED
+
+
+def standing(facts: StudyFacts) -> Standing:
+    """How the study stands: the most urgent of its series."""
+    series = [list(revisions) for revisions in _by_series(facts.findings)]
+    positives = [fact for revisions in series if (fact := _positive_that_stands(revisions))]
+    if positives:
+        return _positive_standing(positives, [revisions[-1] for revisions in series])
+    latest = [revisions[-1] for revisions in series]
+    if failed := _newest(f for f in latest if f.outcome is Outcome.FAILED):
+        return Standing(Verdict.FAILED, failed)
+    if facts.result_unreadable:
+        return Standing(Verdict.FAILED, _newest(latest))
+    if negative := _newest(f for f in latest if f.outcome is Outcome.NEGATIVE):
+        return Standing(Verdict.CLEAR, negative)
+    if unread := _newest(latest):
+        return Standing(Verdict.NOT_ASSESSABLE, unread)
+    return Standing(Verdict.ARRIVING)
+
+
+def _by_series(findings: Iterable[FindingFact]) -> Iterator[Iterator[FindingFact]]:
+    ordered = sorted(findings, key=lambda f: (f.series_key, f.revision))
+    return (revisions for _, revisions in groupby(ordered, key=lambda f: f.series_key))
+
+
+def _positive_that_stands(revisions: list[FindingFact]) -> FindingFact | None:
+    """The last positive that no later revision has computed to be negative."""
+    standing_positive = None
+    for fact in revisions:
+        if fact.outcome is Outcome.POSITIVE:
+            standing_positive = fact
+        elif fact.outcome is Outcome.NEGATIVE:
+            standing_positive = None
+    return standing_positive
+
+
+def _positive_standing(positives: list[FindingFact], latest: list[FindingFact]) -> Standing:
+    finals = [fact for fact in positives if fact.status is FindingStatus.FINAL]
+    speaking = finals or positives
+    source = max(speaking, key=lambda fact: fact.score)
+    sides = frozenset(side for fact in speaking for side in fact.sides)
+    incomplete = not finals and not any(fact in latest for fact in positives)
+    provisional = not finals and not incomplete
+    return Standing(Verdict.BLEED, source, provisional, sides, source.leading, incomplete)
+
+
+def _newest(facts: Iterable[FindingFact]) -> FindingFact | None:
+    return max(facts, key=lambda fact: fact.produced_at, default=None)
+
+
+def decide(facts: StudyFacts, policy: Policy, now: datetime) -> Decision:
+    """What to do about a study, now."""
+    at = standing(facts)
+    if at.verdict is Verdict.BLEED:
+        return _bleed(at, facts.told, policy, now)
+    if facts.told and facts.told.life.topic is Topic.BLEED and facts.told.life.claim is not Claim.RETRACTED:
+        return _no_longer_a_bleed(at)
+    match at.verdict:
+        case Verdict.FAILED:
+            return _not_analysed(at, facts.told, policy, now, Reason.FAILED, tell=policy.tell_failed)
+        case Verdict.NOT_ASSESSABLE:
+            return _not_assessable(at, facts.told, policy, now)
+        case Verdict.CLEAR:
+            return _clear(at, facts.told)
+        case _:
+            return Decision(Step.NOTHING, Reason.NOTHING_YET, at)
+
+
+def _bleed(at: Standing, told: Told | None, policy: Policy, now: datetime) -> Decision:
+    if told is None or told.life.topic is Topic.NOT_ANALYSED or told.life.claim is Claim.RETRACTED:
+        fresh = Reason.POSITIVE_PROVISIONAL if at.provisional else Reason.POSITIVE_FINAL
+        return _ring(at, Topic.BLEED, Reason.POSITIVE_AFTER_ALL if told else fresh, policy, now)
+    if at.provisional or (told.life.claim is not Claim.PROVISIONAL and not _says_otherwise(at, told)):
+        return Decision(Step.NOTHING, Reason.ALREADY_TOLD, at)
+    if at.incomplete:
+        if told.life.claim is Claim.AMENDED:
+            return Decision(Step.NOTHING, Reason.ALREADY_TOLD, at)
+        return Decision(Step.AMEND, Reason.READING_INCOMPLETE, at, audience=Audience.TOLD)
+    if _says_otherwise(at, told):
+        return Decision(Step.AMEND, Reason.SIDE_OR_TYPE_CHANGED, at, audience=Audience.TOLD)
+    audience = Audience.TOLD if policy.tell_confirmed else Audience.NOBODY
+    return Decision(Step.CONFIRM, Reason.CONFIRMED_BY_COMPLETE_SERIES, at, audience=audience)
+
+
+def _says_otherwise(at: Standing, told: Told) -> bool:
+    return at.sides != told.sides or at.leading != told.leading
+
+
+def _no_longer_a_bleed(at: Standing) -> Decision:
+    """The warning is not borne out; where another series was not read, that is said in the same breath."""
+    if at.verdict in (Verdict.FAILED, Verdict.NOT_ASSESSABLE):
+        return Decision(Step.AMEND, Reason.NOT_BORNE_OUT, at, Topic.NOT_ANALYSED, Audience.ON_CALL)
+    return Decision(Step.RETRACT, Reason.NOT_BORNE_OUT, at, audience=Audience.TOLD)
+
+
+def _not_analysed(
+    at: Standing, told: Told | None, policy: Policy, now: datetime, reason: Reason, *, tell: bool
+) -> Decision:
+    if told and told.life.topic is Topic.NOT_ANALYSED and told.life.claim is not Claim.RETRACTED:
+        return Decision(Step.NOTHING, Reason.ALREADY_TOLD, at, Topic.NOT_ANALYSED)
+    if not tell:
+        return Decision(Step.NOTHING, Reason.LISTED_ONLY, at, Topic.NOT_ANALYSED)
+    return _ring(at, Topic.NOT_ANALYSED, reason, policy, now)
+
+
+def _not_assessable(at: Standing, told: Told | None, policy: Policy, now: datetime) -> Decision:
+    assert at.source is not None
+    rings_at = at.source.produced_at + policy.wait_for_other_series
+    alone = policy.tell_not_assessable is TellNotAssessable.ALONE
+    if alone and now < rings_at:
+        return Decision(Step.NOTHING, Reason.WAITING_FOR_OTHER_SERIES, at, Topic.NOT_ANALYSED, look_again_at=rings_at)
+    tell = policy.tell_not_assessable is not TellNotAssessable.NEVER
+    return _not_analysed(at, told, policy, now, Reason.NOTHING_ASSESSABLE, tell=tell)
+
+
+def _clear(at: Standing, told: Told | None) -> Decision:
+    if told and told.life.claim is not Claim.RETRACTED:
+        return Decision(Step.RETRACT, Reason.ANALYSED_AFTER_ALL, at, Topic.NOT_ANALYSED, Audience.TOLD)
+    return Decision(Step.NOTHING, Reason.NEGATIVE, at)
+
+
+def _ring(at: Standing, topic: Topic, reason: Reason, policy: Policy, now: datetime) -> Decision:
+    age = now - at.source.produced_at if at.source else timedelta()
+    audience = Audience.ON_CALL if age <= policy.page_within else Audience.NOBODY
+    return Decision(Step.RAISE, reason, at, topic, audience, late=age > policy.late_after)

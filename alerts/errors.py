@@ -1,0 +1,96 @@
+"""Errors of the alert service.
+
+AlertsError
+├── SettingsRefused       the operator's: a setting that is missing, invalid or unsafe; not retriable
+├── StoreUnavailable      the database cannot be reached or written: retriable, nothing was changed
+├── BrokerUnavailable     Kafka has not confirmed a message: retriable, the message may be there
+├── StoreRefused          the database will not hold this message: the message's fault, not retriable
+├── UnknownAlert          the caller's: no alert of this id
+├── UnknownStudy          the caller's: no study of this key
+├── LinkRefused           the caller's: an acknowledge link that is altered or too old
+├── AlertBroken           an event that the life of an alert does not allow: ours, a bug
+└── ChannelError          a message did not get through; each says how to go on, see :class:`FailureKind`
+    ├── ChannelUnreachable    no connection, name or route: retriable soon
+    ├── ChannelTimedOut       connected, no answer in time: retriable; may have arrived
+    ├── ChannelBusy           the far side asks to wait (429, 503, SMTP 4xx): retriable later
+    ├── ChannelRefused        the far side will not have it (4xx, SMTP 5xx): the settings' fault, retried slowly
+    └── ChannelBroken         anything else the far side or the channel did: retriable later
+"""
+
+from enum import StrEnum
+
+
+class AlertsError(Exception):
+    """Root of this tree."""
+
+
+class SettingsRefused(AlertsError):
+    """The service cannot start with these settings; the message says what to change."""
+
+
+class StoreUnavailable(AlertsError):
+    """Try the same again later."""
+
+
+class BrokerUnavailable(AlertsError):
+    """Send the same again later."""
+
+
+class StoreRefused(AlertsError):
+    """The same again would fail again."""
+
+
+class UnknownAlert(AlertsError):
+    """No such alert."""
+
+
+class UnknownStudy(AlertsError):
+    """No such study."""
+
+
+class LinkRefused(AlertsError):
+    """An acknowledge link that is not ours, or no longer valid."""
+
+
+class AlertBroken(AlertsError):
+    """A transition that the table of :mod:`alerts.life` does not have."""
+
+
+class FailureKind(StrEnum):
+    """How a send failed: label of the metric, key of the back-off table."""
+
+    UNREACHABLE = "unreachable"
+    TIMED_OUT = "timed_out"
+    BUSY = "busy"
+    REFUSED = "refused"
+    BROKEN = "broken"
+
+
+class ChannelError(AlertsError):
+    """A message did not get through. The text is for the operator and carries no message content."""
+
+    kind = FailureKind.BROKEN
+
+    def __init__(self, detail: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ChannelUnreachable(ChannelError):
+    kind = FailureKind.UNREACHABLE
+
+
+class ChannelTimedOut(ChannelError):
+    kind = FailureKind.TIMED_OUT
+
+
+class ChannelBusy(ChannelError):
+    kind = FailureKind.BUSY
+
+
+class ChannelRefused(ChannelError):
+    kind = FailureKind.REFUSED
+
+
+class ChannelBroken(ChannelError):
+    kind = FailureKind.BROKEN

@@ -1,0 +1,68 @@
+"""The metrics of the alert service; see :mod:`monitoring.metrics` for their laws."""
+
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry
+
+from alerts.decision import Reason
+from alerts.errors import FailureKind
+from alerts.recipients import ChannelKind
+from alerts.store.outbox import FirstDelivery
+from monitoring.metrics import Instruments
+from streams.contracts.alerts import AlertState
+from streams.contracts.deadletters import DeadLetterReason
+from streams.contracts.findings import FindingProduced, FindingStatus
+
+DELIVERED = "delivered"
+
+
+class AlertMetrics(Instruments):
+    """Declared once; every series exists from the start."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry, "alerts")
+        self.findings = self.counter("findings_total", "Findings taken in", status=FindingStatus)
+        self.duplicates = self.counter("duplicate_findings_total", "Findings that were known already")
+        self.decisions = self.counter("decisions_total", "What was decided, by reason", reason=Reason)
+        self.set_aside = self.counter("set_aside_total", "Messages put into the dead letters", reason=DeadLetterReason)
+        self.identities = self.counter("identities_total", "Identity envelopes taken in")
+        self.notifications = self.counter(
+            "notifications_total",
+            "Attempts to notify, by channel and outcome",
+            channel=ChannelKind,
+            outcome=(DELIVERED, *FailureKind),
+        )
+        self.acknowledgements = self.counter("acknowledgements_total", "Alerts answered by a human")
+        self.published = self.counter("events_published_total", "Events on triage.alerts.v1", state=AlertState)
+        self.decisive_to_delivered = self.histogram(
+            "decisive_slice_to_alert_delivered_seconds", "From the decisive slice to the first channel's acceptance"
+        )
+        self.first_to_delivered = self.histogram(
+            "first_slice_to_alert_delivered_seconds", "From the first slice to the first channel's acceptance"
+        )
+        self.finding_to_delivered = self.histogram(
+            "finding_to_delivered_seconds", "From the finding to the first channel's acceptance"
+        )
+        self.last_slice_to_final = self.histogram(
+            "last_slice_to_final_seconds", "From the last slice to the finding of the closed series"
+        )
+        self.waiting = self.gauge("unacknowledged", "Alerts that wait for a human's answer")
+        self.waiting_oldest = self.gauge("unacknowledged_oldest_seconds", "Age of the oldest of these")
+        self.outbox_depth = self.gauge("outbox_depth", "Notices not yet delivered")
+        self.outbox_oldest = self.gauge("outbox_oldest_seconds", "Age of the oldest of these")
+        self.outbox_failed = self.gauge("outbox_failed", "Notices that failed so often that people must know")
+        self.events_unpublished = self.gauge("events_unpublished", "Events not yet confirmed on triage.alerts.v1")
+        self.consumer_connected = self.gauge("consumer_connected", "1 while findings can be received")
+        self.recipients = self.gauge("recipients", "Recipients who are told; 0 means that nobody is")
+
+    def finding_taken(self, finding: FindingProduced) -> None:
+        self.findings.labels(finding.status).inc()
+        if finding.closed_by is not None:
+            waited = (finding.clocks.produced - finding.clocks.last_slice).total_seconds()
+            self.last_slice_to_final.observe(max(0.0, waited))
+
+    def first_delivery(self, clocks: FirstDelivery, now: datetime) -> None:
+        if clocks.decisive_slice_at is not None:
+            self.decisive_to_delivered.observe((now - clocks.decisive_slice_at).total_seconds())
+        self.first_to_delivered.observe((now - clocks.first_slice_at).total_seconds())
+        self.finding_to_delivered.observe((now - clocks.produced_at).total_seconds())

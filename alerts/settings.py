@@ -1,0 +1,180 @@
+"""The settings of the alert service, from the environment (prefix ``TOCSIN_ALERTS_``) and secret files.
+
+Laws: an invalid, unknown or unsafe setting stops the service with one sentence that names it; no sentence repeats a
+secret.
+"""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from alerts.channels.email import Smtp
+from alerts.decision import Policy, TellNotAssessable
+from alerts.errors import SettingsRefused
+from alerts.recipients import ChannelKind, Recipients
+from streams.contracts.errors import WeakSecret
+from streams.contracts.identities import IdentityCipher
+
+PREFIX = "TOCSIN_ALERTS_"
+IDENTITY_KEY_FILE = "TOCSIN_IDENTITY_KEY_FILE"
+BOOTSTRAP_SERVERS = "KAFKA_BOOTSTRAP_SERVERS"
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Field ``host`` is ``TOCSIN_ALERTS_HOST``, and so on."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    kafka_bootstrap_servers: CommaSeparated = Field(
+        default=("127.0.0.1:9092",), validation_alias=AliasChoices(BOOTSTRAP_SERVERS), min_length=1
+    )
+    kafka_group: str = "tocsin-alerts"
+    identity_key_file: Path | None = Field(default=None, validation_alias=AliasChoices(IDENTITY_KEY_FILE))
+    database_url: str = "sqlite:///tocsin-alerts.sqlite3"
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=9103, ge=0, le=65535)
+    public_url: str | None = None
+    allowed_hosts: CommaSeparated = ()
+    instance: str | None = None
+    recipients_file: Path | None = None
+    recipients: str | None = None
+    smtp: Smtp | None = None
+    place: str = Field(default="", max_length=80)
+    workers: int = Field(default=8, ge=1, le=64)
+    tell_failed: bool = True
+    tell_not_assessable: TellNotAssessable = TellNotAssessable.ALONE
+    tell_confirmed: bool = False
+    wait_for_other_series_seconds: NonNegativeFloat = 90
+    late_after_seconds: PositiveFloat = 600
+    page_within_seconds: PositiveFloat = 24 * 3600
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @field_validator("kafka_bootstrap_servers", "allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+
+    @field_validator("public_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+            raise ValueError("must be like https://tocsin.hospital.example, without a path")
+        return value.rstrip("/")
+
+    def policy(self) -> Policy:
+        return Policy(
+            tell_failed=self.tell_failed,
+            tell_not_assessable=self.tell_not_assessable,
+            tell_confirmed=self.tell_confirmed,
+            wait_for_other_series=timedelta(seconds=self.wait_for_other_series_seconds),
+            late_after=timedelta(seconds=self.late_after_seconds),
+            page_within=timedelta(seconds=self.page_within_seconds),
+        )
+
+
+def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read and check the settings.
+
+    Raises:
+        SettingsRefused: unknown, invalid or unsafe; the sentence names the setting.
+    """
+    _refuse_unknown(environment)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise SettingsRefused(_sentence(error)) from None
+    except ValueError as error:  # a nested setting that is not JSON
+        raise SettingsRefused(f"a setting cannot be parsed: {error}") from None
+    if not is_loopback(settings.host):
+        raise SettingsRefused(
+            f"{PREFIX}HOST is {settings.host}: without sign-in the page may only listen on this machine (127.0.0.1); "
+            "anyone on the network could read patients' findings and silence alerts"
+        )
+    return settings
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a socket bound to ``host``."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_recipients(settings: Settings) -> Recipients | None:
+    """The recipients; None where none are set.
+
+    Raises:
+        SettingsRefused: unreadable, invalid, or somebody can only be reached by a channel that is not set up.
+    """
+    where, text = _recipients_text(settings)
+    if text is None:
+        return None
+    try:
+        recipients = Recipients.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError:
+        raise SettingsRefused(f"{where} is neither JSON nor YAML") from None
+    except ValidationError as error:
+        raise SettingsRefused(f"{where}: {_sentence(error)}") from None
+    mailed = [r.name for r in recipients.recipients if ChannelKind.EMAIL in r.channels]
+    if mailed and settings.smtp is None:
+        raise SettingsRefused(f"{where} has an e-mail address for {mailed[0]!r}, but {PREFIX}SMTP is not set")
+    return recipients
+
+
+def _recipients_text(settings: Settings) -> tuple[str, str | None]:
+    if settings.recipients_file and settings.recipients:
+        raise SettingsRefused(f"set {PREFIX}RECIPIENTS_FILE or {PREFIX}RECIPIENTS, not both")
+    if settings.recipients_file is None:
+        return f"{PREFIX}RECIPIENTS", settings.recipients
+    try:
+        return f"{PREFIX}RECIPIENTS_FILE", settings.recipients_file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise SettingsRefused(f"{PREFIX}RECIPIENTS_FILE cannot be read: {reason}") from None
+
+
+def load_cipher(settings: Settings) -> IdentityCipher | None:
+    """The key to patients' identities; None where none is set: studies then show as hashes.
+
+    Raises:
+        SettingsRefused: unreadable or too short.
+    """
+    if settings.identity_key_file is None:
+        return None
+    try:
+        return IdentityCipher(settings.identity_key_file.read_bytes())
+    except OSError as error:
+        raise SettingsRefused(f"{IDENTITY_KEY_FILE} cannot be read: {error.strerror}") from None
+    except WeakSecret as error:
+        raise SettingsRefused(f"{IDENTITY_KEY_FILE}: {error}") from None
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = {f"{PREFIX}{name.upper()}" for name, field in Settings.model_fields.items() if not field.validation_alias}
+    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name.upper() not in known)
+    if unknown:
+        raise SettingsRefused(f"{unknown[0]} is not a setting of the alert service")
+
+
+def _sentence(error: ValidationError) -> str:
+    first: Any = error.errors(include_input=False, include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}"

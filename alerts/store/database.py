@@ -1,0 +1,129 @@
+"""Opens the database and runs transactions in it, SQLite and PostgreSQL alike.
+
+Laws: a transaction that writes takes its lock at its beginning (SQLite: ``BEGIN IMMEDIATE``), so it never fails half
+way for a lock; a commit is on the disk (SQLite: WAL with ``synchronous=FULL``); a failure is either *try again later*
+or *this will never do*, and says which.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from alerts.errors import SettingsRefused, StoreRefused, StoreUnavailable
+from alerts.store.schema import SCHEMA_VERSION, Base, Meta
+
+SQLITE_BUSY_SECONDS = 5
+POSTGRESQL_CONNECT_SECONDS = 2
+POSTGRESQL_STATEMENT_MS = 5000
+"""A stuck database must show as unavailable well within the promise of 30 s."""
+
+
+class Database:
+    """One engine and the transactions on it.
+
+    Raises:
+        SettingsRefused: not a database address, or no driver for it is installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        self._reader = self._engine.execution_options(reading=True)
+
+    def prepare(self) -> None:
+        """Create what is missing.
+
+        Raises:
+            StoreUnavailable: no connection.
+            SettingsRefused: the schema is of another version.
+        """
+        with _translated():
+            Base.metadata.create_all(self._engine)
+        with self.writing() as session:
+            found = session.get(Meta, "schema_version")
+            if found is None:
+                session.add(Meta(name="schema_version", value=str(SCHEMA_VERSION)))
+            elif found.value != str(SCHEMA_VERSION):
+                raise SettingsRefused(
+                    f"the alert database has schema {found.value}, this version of Tocsin needs {SCHEMA_VERSION}"
+                )
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A transaction that commits at the end, or leaves nothing behind."""
+        with _translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A consistent view."""
+        with _translated(), Session(self._reader, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def touch(self) -> None:
+        """Write something, to see whether it can be done.
+
+        Raises:
+            StoreUnavailable: it cannot.
+        """
+        with self.writing() as session:
+            session.merge(Meta(name="touched_at", value=datetime.now(UTC).isoformat()))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (DataError, IntegrityError) as error:
+        raise StoreRefused(type(error.orig or error).__name__) from error
+    except SQLAlchemyError as error:
+        raise StoreUnavailable(type(error).__name__) from error
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            _refuse_missing_folder(parsed.database)
+            engine = create_engine(parsed, connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False})
+            _tune_sqlite(engine)
+            return engine
+        return create_engine(
+            parsed,
+            pool_pre_ping=True,
+            pool_size=10,
+            pool_timeout=SQLITE_BUSY_SECONDS,
+            connect_args={
+                "connect_timeout": POSTGRESQL_CONNECT_SECONDS,
+                "options": f"-c statement_timeout={POSTGRESQL_STATEMENT_MS}",
+            },
+        )
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise SettingsRefused(f"the database address cannot be used: {type(error).__name__}") from error
+
+
+def _tune_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:  # the DB-API connection has no common type
+        connection.isolation_level = None  # the driver shall begin nothing itself
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading", False)
+        connection.execute(text("BEGIN" if reading else "BEGIN IMMEDIATE"))
+
+
+def _refuse_missing_folder(file: str | None) -> None:
+    if file and not Path(file).absolute().parent.is_dir():
+        raise SettingsRefused(f"the folder of the alert database does not exist: {Path(file).absolute().parent}")

@@ -1,0 +1,111 @@
+"""The JSON API, version 1. It carries no patient identity: studies go by their keys."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from alerts import worklist
+from alerts.desk import Via
+from alerts.life import Answer, Claim, Topic
+from alerts.web.context import Context
+from alerts.worklist import AlertView, EventView, StudyView
+from streams.contracts.alerts import AlertChanged
+from streams.contracts.findings import FindingProduced
+from streams.contracts.ids import Key
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=r"^[^\x00-\x1f]*$")]
+
+
+class Refusal(BaseModel):
+    """What every error looks like."""
+
+    detail: str
+
+
+class Acknowledgement(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    by: Name
+    """Who answers."""
+
+
+class Answered(BaseModel):
+    alert_id: Key
+    topic: Topic
+    claim: Claim
+    answer: Answer
+
+
+class AlertDetail(AlertView):
+    history: tuple[AlertChanged, ...]
+
+
+class StudySummary(BaseModel):
+    """One line of the worklist."""
+
+    study_key: Key
+    study: str
+    verdict: str
+    reason: str
+    urgency: str
+    headline: str
+    first_seen_at: datetime
+    changed_at: datetime
+    alert: AlertView | None
+    findings: tuple[FindingProduced, ...]
+    """The newest of each series, without pictures."""
+
+
+class StudyDetail(StudySummary):
+    revisions: tuple[FindingProduced, ...]
+    """Every finding that ever came for this study, oldest first."""
+    history: tuple[AlertChanged, ...]
+
+
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Refusal}}
+
+
+def create_router(context: Context) -> APIRouter:
+    """All under ``/api/v1``."""
+    router = APIRouter(prefix="/api/v1", tags=["v1"], responses={422: {"model": Refusal}, 503: {"model": Refusal}})
+
+    @router.get("/studies")
+    def studies() -> list[StudySummary]:
+        """The worklist: most urgent first."""
+        with context.database.reading() as session:
+            return [StudySummary(**_summary(view)) for view in worklist.worklist(session, context.clock.now())]
+
+    @router.get("/studies/{study_key}", responses=NOT_FOUND)
+    def study(study_key: Annotated[Key, Path()]) -> StudyDetail:
+        """One study with its findings and the history of its alert."""
+        with context.database.reading() as session:
+            view = worklist.one_study(session, study_key)
+            history = worklist.history_of(session, view.alert.alert_id) if view.alert else []
+        revisions = sorted((f for s in view.series for f in s.findings), key=lambda f: f.clocks.produced)
+        return StudyDetail(**_summary(view), revisions=tuple(revisions), history=_events(history))
+
+    @router.get("/alerts")
+    def alerts(waiting: Annotated[bool, Query()] = False) -> list[AlertView]:
+        """The alerts, newest first; with ``waiting`` only those that nobody has answered."""
+        with context.database.reading() as session:
+            return worklist.alerts_of(session, waiting_only=waiting)
+
+    @router.post("/alerts/{alert_id}/acknowledge", responses=NOT_FOUND)
+    def acknowledge(alert_id: Annotated[Key, Path()], answer: Acknowledgement) -> Answered:
+        """A human answers for this alert."""
+        life = context.desk.acknowledge(alert_id, answer.by, Via.API)
+        context.metrics.acknowledgements.inc()
+        return Answered(alert_id=alert_id, topic=life.topic, claim=life.claim, answer=life.answer)
+
+    return router
+
+
+def _summary(view: StudyView) -> dict[str, object]:
+    names = set(StudySummary.model_fields) - {"findings"}
+    return {name: getattr(view, name) for name in names} | {"findings": tuple(s.latest for s in view.series)}
+
+
+def _events(history: list[EventView]) -> tuple[AlertChanged, ...]:
+    return tuple(view.event for view in history)

@@ -1,0 +1,26 @@
+"""What the pages and the API work with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from alerts.broker import Reception
+from alerts.desk import Desk
+from alerts.metrics import AlertMetrics
+from alerts.ports import Clock, Stop
+from alerts.recipients import Recipients
+from alerts.store.database import Database
+from streams.contracts.identities import IdentityCipher
+
+
+@dataclass(frozen=True)
+class Context:
+    database: Database
+    clock: Clock
+    desk: Desk
+    cipher: IdentityCipher | None
+    recipients: Recipients | None
+    reception: Reception
+    metrics: AlertMetrics
+    stop: Stop
+    read_link: Callable[[str], tuple[str, str]] | None = None
+    """Opens a signed acknowledge link: alert and recipient."""

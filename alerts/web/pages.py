@@ -1,0 +1,155 @@
+"""The pages for people: worklist, study, pictures, acknowledging, and the live signal."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC
+from http import HTTPStatus
+from pathlib import Path as FilePath
+from typing import Annotated
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Path, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.templating import Jinja2Templates
+
+from alerts import wording, worklist
+from alerts.desk import Via
+from alerts.errors import StoreUnavailable
+from alerts.store.studies import PictureKind, picture_of
+from alerts.web import study_page
+from alerts.web.context import Context
+from streams.contracts.ids import Key
+
+TEMPLATES = FilePath(__file__).parent / "templates"
+LOOK_SECONDS = 0.5
+"""How often the live signal looks for a change."""
+
+KEEP_ALIVE_SECONDS = 15.0
+NAME_CHARACTERS = 80
+
+templates = Jinja2Templates(directory=TEMPLATES)
+templates.env.globals["wording"] = wording
+templates.env.filters["clock"] = lambda instant: f"{instant.astimezone(UTC):%H:%M:%S}"
+templates.env.filters["instant"] = lambda instant: f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+templates.env.filters["iso"] = lambda instant: instant.isoformat()
+
+
+def message(request: Request, status: HTTPStatus, words: str) -> Response:
+    """A page with one sentence."""
+    return templates.TemplateResponse(request, "message.html", {"words": words, "status": status}, status_code=status)
+
+
+def create_router(context: Context) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/")
+    def listing(request: Request) -> Response:
+        return templates.TemplateResponse(request, "worklist.html", _listing(context))
+
+    @router.get("/list")
+    def fragment(request: Request) -> Response:
+        """The list alone, for the page to replace its own."""
+        return templates.TemplateResponse(request, "_worklist.html", _listing(context))
+
+    @router.get("/studies/{study_key}")
+    def study(request: Request, study_key: Annotated[Key, Path()]) -> Response:
+        with context.database.reading() as session:
+            view = worklist.one_study(session, study_key)
+            history = worklist.history_of(session, view.alert.alert_id) if view.alert else []
+            patient = worklist.study_identity(session, context.cipher, study_key)
+            series = worklist.series_identities(session, context.cipher, study_key)
+        facts = {
+            "view": view,
+            "history": history,
+            "patient": patient,
+            "named": series,
+            "page": study_page,
+            "now": context.clock.now(),
+            "people": context.recipients.names if context.recipients else (),
+            "banners": banners(context),
+        }
+        return templates.TemplateResponse(request, "study.html", facts)
+
+    @router.get("/studies/{study_key}/pictures/{series_key}/{revision}/{number}/{kind}.png")
+    def picture(
+        study_key: Annotated[Key, Path()],
+        series_key: Annotated[Key, Path()],
+        revision: Annotated[int, Path(ge=1, le=2**31 - 1)],
+        number: Annotated[int, Path(ge=0, le=1000)],
+        kind: PictureKind,
+    ) -> Response:
+        with context.database.reading() as session:
+            png = picture_of(session, study_key, series_key, revision, number, kind)
+        if png is None:
+            return Response(status_code=HTTPStatus.NOT_FOUND)
+        return Response(png, media_type="image/png")
+
+    @router.post("/alerts/{alert_id}/acknowledge")
+    async def acknowledge(request: Request, alert_id: Annotated[Key, Path()]) -> Response:
+        form = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
+        by = " ".join(form.get("by", [""])[0].split())
+        if not 0 < len(by) <= NAME_CHARACTERS or not by.isprintable():
+            return message(request, HTTPStatus.UNPROCESSABLE_ENTITY, "Say who acknowledges: give your name.")
+        await run_in_threadpool(context.desk.acknowledge, alert_id, by, Via.PAGE)
+        context.metrics.acknowledgements.inc()
+        study = form.get("study", [""])[0]
+        back = f"/studies/{study}" if len(study) == len(alert_id) and study.isalnum() else "/"
+        return RedirectResponse(back, status_code=HTTPStatus.SEE_OTHER)
+
+    @router.get("/events")
+    async def events() -> Response:
+        """Server-sent events: ``changed`` whenever the list may have changed."""
+        return StreamingResponse(_changes(context), media_type="text/event-stream")
+
+    return router
+
+
+def _listing(context: Context) -> dict[str, object]:
+    now = context.clock.now()
+    with context.database.reading() as session:
+        views = worklist.worklist(session, now)
+        patients = {v.study_key: worklist.study_identity(session, context.cipher, v.study_key) for v in views}
+    return {"views": views, "patients": patients, "now": now, "banners": banners(context)}
+
+
+def banners(context: Context) -> list[str]:
+    """What is wrong with the service itself, in sentences: silence must not look like safety."""
+    found = []
+    if context.reception.deaf_since:
+        since = f"{context.reception.deaf_since.astimezone(UTC):%H:%M:%S} UTC"
+        found.append(f"No new findings are being received since {since}. Read new studies yourself.")
+    if context.recipients is None:
+        found.append("Nobody is told: no recipients are configured. Alerts are shown on this page only.")
+    if context.cipher is None:
+        found.append("Patients are shown as hashes: no identity key is configured.")
+    with context.database.reading() as session:
+        counts = worklist.counts(session)
+    if counts.failed:
+        messages = "1 message" if counts.failed == 1 else f"{counts.failed} messages"
+        found.append(f"{messages} could not be delivered and will be tried again. Do not rely on being paged.")
+    return found
+
+
+async def _changes(context: Context) -> AsyncIterator[str]:
+    seen, quiet = "", 0.0
+    yield "retry: 1000\n\n"
+    while not context.stop.is_set():
+        now_at = await run_in_threadpool(_version, context)
+        if now_at != seen:
+            seen, quiet = now_at, 0.0
+            yield f"event: changed\ndata: {now_at}\n\n"
+        elif quiet >= KEEP_ALIVE_SECONDS:
+            quiet = 0.0
+            yield ": still here\n\n"
+        await asyncio.sleep(LOOK_SECONDS)
+        quiet += LOOK_SECONDS
+
+
+def _version(context: Context) -> str:
+    deaf = context.reception.deaf_since is not None
+    try:
+        with context.database.reading() as session:
+            return f"{worklist.version(session)}-{deaf:d}"
+    except StoreUnavailable:
+        return "unavailable"

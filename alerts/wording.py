@@ -1,0 +1,241 @@
+"""Verdicts, reasons and coverage in words. Every member of every enum that a doctor may meet has its words here.
+
+Laws: *possible*, because a machine triages and a doctor diagnoses; *no bleed found* only for a negative that was
+computed; *not analysed* always with its reason.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from alerts.decision import Audience, Reason, Verdict, leading_type, sides_of
+from alerts.errors import FailureKind
+from alerts.life import Answer, Claim
+from alerts.recipients import ChannelKind
+from streams.contracts.alerts import AlertState
+from streams.contracts.findings import (
+    ClosedBy,
+    Coverage,
+    FindingProduced,
+    FindingReason,
+    FindingStatus,
+    Outcome,
+    Side,
+    SliceReason,
+)
+from streams.contracts.series import RefusalReason
+
+LABELS = {
+    "any": "any hemorrhage",
+    "epidural": "epidural",
+    "intraparenchymal": "intraparenchymal",
+    "intraventricular": "intraventricular",
+    "subarachnoid": "subarachnoid",
+    "subdural": "subdural",
+}
+
+SIDES = {Side.LEFT: "left", Side.RIGHT: "right", Side.MIDLINE: "midline", Side.UNKNOWN: "side unknown"}
+
+SLICE_REASONS = {
+    SliceReason.NOT_CT: "not a CT image",
+    SliceReason.LOCALIZER: "a localizer (scout) image",
+    SliceReason.DERIVED: "a derived image, not an original slice",
+    SliceReason.NOT_AXIAL: "not an axial slice",
+    SliceReason.NO_GEOMETRY: "position or spacing missing",
+    SliceReason.NO_RESCALE: "no way to Hounsfield units (rescale missing)",
+    SliceReason.COLOUR: "a colour image",
+    SliceReason.BONE_KERNEL: "reconstructed for bone",
+    SliceReason.NOT_HEAD: "not of the head",
+    SliceReason.IMPLAUSIBLE_HU: "implausible Hounsfield units",
+    SliceReason.TOO_SMALL: "too small",
+    SliceReason.DUPLICATE_POSITION: "a second slice at the same position",
+    SliceReason.PIXELS_UNREADABLE: "pixels could not be decoded",
+    SliceReason.INFERENCE_FAILED: "the model failed on it",
+    SliceReason.MALFORMED_MESSAGE: "damaged on the way",
+}
+
+REFUSALS = {
+    RefusalReason.NOT_UNDERSTOOD: "not understood",
+    RefusalReason.NOT_CT: "not CT",
+    RefusalReason.NO_PIXEL_DATA: "no pixel data",
+    RefusalReason.TRUNCATED_PIXEL_DATA: "pixel data cut short",
+    RefusalReason.ABSURD_GEOMETRY: "absurd size",
+    RefusalReason.INVALID_UID: "invalid UID",
+    RefusalReason.UNSUPPORTED_TRANSFER_SYNTAX: "unsupported transfer syntax",
+    RefusalReason.UID_MISMATCH: "UIDs that contradict each other",
+    RefusalReason.TOO_LARGE: "too large",
+    RefusalReason.SPOOL_FULL: "no space left to take it",
+    RefusalReason.SPOOL_FAILED: "could not be stored",
+    RefusalReason.INTERNAL_ERROR: "an internal error",
+}
+
+FINDING_REASONS = {
+    FindingReason.PROVISIONAL_THRESHOLD_CROSSED: "the score crossed the provisional threshold while slices arrive",
+    FindingReason.FINAL_THRESHOLD_CROSSED: "the score of the complete series is above the threshold",
+    FindingReason.BELOW_FINAL_THRESHOLD: "the score of the complete series is below the threshold",
+    FindingReason.NOT_CONFIRMED: "the complete series does not bear the warning out",
+    FindingReason.NO_READABLE_SLICE: "no slice could be read",
+    FindingReason.TOO_FEW_SLICES: "too few slices",
+    FindingReason.COVERAGE_GAP: "a gap between slices",
+    FindingReason.SLICES_MISSING: "slices are missing",
+    FindingReason.SLICES_REFUSED: "slices were refused on arrival",
+    FindingReason.SLICES_UNREADABLE: "slices could not be read",
+    FindingReason.CONFLICTING_INSTANCES: "two different images came under one identifier",
+    FindingReason.LATE_SLICES: "slices came after the series was closed",
+    FindingReason.MODEL_FAILED: "the model failed",
+    FindingReason.OUTCOME_OVERDUE: "the result is overdue",
+    FindingReason.DEGRADED: "a slower runtime than configured did the work",
+}
+
+STATUSES = {
+    FindingStatus.PROVISIONAL: "provisional",
+    FindingStatus.FINAL: "final",
+    FindingStatus.RETRACTED: "retracted",
+    FindingStatus.NOT_ASSESSABLE: "not analysed",
+    FindingStatus.FAILED: "not analysed (failed)",
+}
+
+CLOSED_BY = {
+    ClosedBy.EXPECTED_COUNT: "all expected slices are here",
+    ClosedBy.RELEASED_CONTIGUOUS: "the scanner has finished and no gap is left",
+    ClosedBy.QUIET: "no further slice came for a while",
+    ClosedBy.WATCHDOG: "closed by the watchdog",
+}
+
+VERDICTS = {
+    Verdict.BLEED: "Possible bleed",
+    Verdict.FAILED: "Not analysed: read it yourself",
+    Verdict.NOT_ASSESSABLE: "Not analysed",
+    Verdict.ARRIVING: "No result yet",
+    Verdict.CLEAR: "No bleed found",
+}
+
+REASONS = {
+    Reason.POSITIVE_PROVISIONAL: "possible bleed seen while slices arrive",
+    Reason.POSITIVE_FINAL: "possible bleed in the complete series",
+    Reason.POSITIVE_AFTER_ALL: "possible bleed after all",
+    Reason.FAILED: "the analysis failed",
+    Reason.NOTHING_ASSESSABLE: "no series could be analysed",
+    Reason.CONFIRMED_BY_COMPLETE_SERIES: "the complete series bears it out",
+    Reason.SIDE_OR_TYPE_CHANGED: "side or type differs from what was first said",
+    Reason.READING_INCOMPLETE: "the warning stands; the rest of the series could not be read",
+    Reason.NOT_BORNE_OUT: "the complete series does not bear it out",
+    Reason.ANALYSED_AFTER_ALL: "it has been analysed after all",
+    Reason.NEGATIVE: "no bleed found",
+    Reason.LISTED_ONLY: "listed only, as the site has set",
+    Reason.WAITING_FOR_OTHER_SERIES: "waiting for other series",
+    Reason.NOTHING_YET: "no result yet",
+    Reason.ALREADY_TOLD: "already told",
+}
+
+CLAIMS = {
+    Claim.PROVISIONAL: "provisional",
+    Claim.CONFIRMED: "confirmed",
+    Claim.AMENDED: "corrected",
+    Claim.RETRACTED: "withdrawn",
+}
+
+ANSWERS = {
+    Answer.RAISED: "nobody reached yet",
+    Answer.SENT: "sent",
+    Answer.DELIVERED: "delivered, not yet answered",
+    Answer.ESCALATED: "escalated, not yet answered",
+    Answer.ACKNOWLEDGED: "acknowledged",
+    Answer.CLOSED: "closed",
+}
+
+STATES = {
+    AlertState.RAISED: "raised",
+    AlertState.SENT: "sent",
+    AlertState.DELIVERED: "delivered",
+    AlertState.DELIVERY_FAILED: "could not be delivered",
+    AlertState.ACKNOWLEDGED: "acknowledged",
+    AlertState.ESCALATED: "escalated",
+    AlertState.CONFIRMED: "confirmed",
+    AlertState.AMENDED: "corrected",
+    AlertState.RETRACTED: "withdrawn",
+    AlertState.CLOSED: "closed",
+}
+
+FAILURES = {
+    FailureKind.UNREACHABLE: "could not be reached",
+    FailureKind.TIMED_OUT: "did not answer in time",
+    FailureKind.BUSY: "asked to wait",
+    FailureKind.REFUSED: "refused the message",
+    FailureKind.BROKEN: "failed",
+}
+
+CHANNELS = {ChannelKind.WEBHOOK: "webhook", ChannelKind.EMAIL: "e-mail"}
+
+AUDIENCES = {
+    Audience.NOBODY: "nobody",
+    Audience.TOLD: "those told before",
+    Audience.ON_CALL: "who is on call",
+}
+
+
+def side_words(sides: Iterable[Side]) -> str:
+    """``left``, ``left and right``; empty when no side is known."""
+    named = sorted(SIDES[side] for side in sides if side is not Side.UNKNOWN)
+    return " and ".join(named)
+
+
+def label_words(label: str) -> str:
+    return LABELS.get(label, label.replace("_", " "))
+
+
+def verdict_words(finding: FindingProduced) -> str:
+    """One sentence that can stand alone: what was found in this series, or why it was not analysed."""
+    match finding.outcome:
+        case Outcome.POSITIVE:
+            return bleed_words(finding)
+        case Outcome.NEGATIVE:
+            return "No bleed found" + (" (earlier warning withdrawn)" if _retracted(finding) else "")
+        case _:
+            return f"Not analysed: {reason_words(finding.reasons)}"
+
+
+def bleed_words(finding: FindingProduced) -> str:
+    """``Possible intracranial hemorrhage, right, most likely subdural``."""
+    leading = leading_type(finding)
+    parts = [
+        "Possible intracranial hemorrhage",
+        side_words(sides_of(finding)) or "side not known",
+        f"most likely {label_words(leading)}" if leading else "",
+        "provisional: slices are still arriving" if finding.status is FindingStatus.PROVISIONAL else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _retracted(finding: FindingProduced) -> bool:
+    return finding.status is FindingStatus.RETRACTED
+
+
+def reason_words(reasons: Iterable[FindingReason]) -> str:
+    return "; ".join(FINDING_REASONS[reason] for reason in reasons)
+
+
+def coverage_words(coverage: Coverage) -> str:
+    """``24 of 32 slices read``: of those expected where that is known, of those received otherwise."""
+    expected = coverage.slices_expected
+    if expected is not None:
+        return f"{coverage.slices_read} of {expected} expected slices read"
+    return f"{coverage.slices_read} of {coverage.slices_accepted} received slices read, total not known"
+
+
+def duration_words(span: timedelta) -> str:
+    """``12 s``, ``4 min``, ``3 h 5 min``, ``2 d``."""
+    seconds = max(0, int(span.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    if minutes < 60:
+        return f"{minutes} min"
+    hours = minutes // 60
+    if hours < 48:
+        return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
+    return f"{hours // 24} d"
+
+
+def short_hash(key: str) -> str:
+    """Eight digits of a study key: enough to find it on the list, not enough to be anyone."""
+    return key[:8].upper()

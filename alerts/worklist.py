@@ -1,0 +1,363 @@
+"""What doctors see: the list of studies by urgency, and one study with all that is known about it.
+
+Laws: the most urgent first, and no study with an unanswered alert ever falls off the list; identities are opened for
+the view alone and kept nowhere.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from alerts import wording
+from alerts.decision import Reason, Verdict
+from alerts.errors import FailureKind, UnknownStudy
+from alerts.life import WAITING_FOR_A_HUMAN, Answer, Claim, Topic
+from alerts.recipients import ChannelKind
+from alerts.store.outbox import OWED, NoticeState
+from alerts.store.schema import Alert, Finding, Happened, Notice, Series, Study
+from alerts.store.studies import life_of
+from streams.contracts.alerts import AlertChanged
+from streams.contracts.errors import ContractError
+from streams.contracts.findings import FindingProduced, Outcome
+from streams.contracts.identities import IdentityCipher, SeriesIdentity, StudyIdentity
+
+LISTED = 200
+"""Studies on the list, besides those that wait for an answer."""
+
+LISTED_FOR = timedelta(days=2)
+
+
+class Urgency(StrEnum):
+    """Groups of the list, most urgent first; the order of the members is the order on the page."""
+
+    BLEED_WAITING = "bleed_waiting"
+    NOT_ANALYSED_WAITING = "not_analysed_waiting"
+    NOT_ANALYSED = "not_analysed"
+    BLEED_ANSWERED = "bleed_answered"
+    NOT_ANALYSED_ANSWERED = "not_analysed_answered"
+    ARRIVING = "arriving"
+    CLEAR = "clear"
+
+
+ORDER = {urgency: place for place, urgency in enumerate(Urgency)}
+
+
+class View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class NoticeView(View):
+    """One message to one recipient on one channel."""
+
+    recipient: str
+    channel: ChannelKind
+    purpose: str
+    state: NoticeState
+    round: int
+    attempts: int
+    created_at: datetime
+    sent_at: datetime | None
+    delivered_at: datetime | None
+    failure: FailureKind | None
+
+    @property
+    def words(self) -> str:
+        match self.state:
+            case NoticeState.DELIVERED:
+                return "delivered"
+            case NoticeState.SUPERSEDED:
+                return "replaced by a newer message"
+            case _ if self.failure:
+                return f"{wording.FAILURES[self.failure]} ({self.attempts} attempts), being retried"
+            case _:
+                return "being sent"
+
+
+class AlertView(View):
+    alert_id: str
+    study_key: str
+    topic: Topic
+    claim: Claim
+    answer: Answer
+    reason: Reason
+    late: bool
+    waits_for_a_human: bool
+    raised_at: datetime
+    changed_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    acknowledged_via: str | None
+    round: int
+    series_key: str | None
+    finding_revision: int | None
+    notices: tuple[NoticeView, ...] = ()
+
+    @property
+    def delivered(self) -> tuple[NoticeView, ...]:
+        return tuple(n for n in self.notices if n.delivered_at)
+
+    @property
+    def failing(self) -> tuple[NoticeView, ...]:
+        return tuple(n for n in self.notices if n.state is NoticeState.FAILED)
+
+
+class SeriesView(View):
+    """A series and its newest finding."""
+
+    series_key: str
+    findings: tuple[FindingProduced, ...]
+    """All revisions, oldest first; never empty."""
+
+    @property
+    def latest(self) -> FindingProduced:
+        return self.findings[-1]
+
+    @property
+    def words(self) -> str:
+        return wording.verdict_words(self.latest)
+
+
+class StudyView(View):
+    study_key: str
+    study: str
+    """The short hash."""
+    verdict: Verdict
+    reason: Reason
+    urgency: Urgency
+    headline: str
+    first_seen_at: datetime
+    changed_at: datetime
+    result_unreadable: bool
+    alert: AlertView | None
+    series: tuple[SeriesView, ...]
+
+
+class EventView(View):
+    event: AlertChanged
+
+    @property
+    def words(self) -> str:
+        parts = [wording.STATES[self.event.state]]
+        if self.event.recipient and self.event.channel:
+            parts.append(f"{self.event.recipient} by {wording.CHANNELS[ChannelKind(self.event.channel)]}")
+        if self.event.by:
+            parts.append(f"by {self.event.by}")
+        if self.event.reason:
+            parts.append(reason_in_words(self.event.reason))
+        return ", ".join(parts)
+
+
+def reason_in_words(reason: str) -> str:
+    """Words for any reason that an event may carry."""
+    if reason in set(Reason):
+        return wording.REASONS[Reason(reason)]
+    if reason in set(FailureKind):
+        return wording.FAILURES[FailureKind(reason)]
+    return reason
+
+
+def worklist(session: Session, now: datetime) -> list[StudyView]:
+    """All studies to be shown, most urgent first, the longest wait first among equals."""
+    waiting = select(Alert.study_key).where(Alert.answer.in_(WAITING_FOR_A_HUMAN), Alert.claim != Claim.RETRACTED)
+    recent = select(Study.study_key).where(Study.changed_at > now - LISTED_FOR)
+    recent = recent.order_by(Study.changed_at.desc()).limit(LISTED)
+    keys = set(session.scalars(waiting)) | set(session.scalars(recent))
+    return sorted(_views(session, keys), key=_place)
+
+
+def _place(view: StudyView) -> tuple[int, float]:
+    since = view.alert.raised_at if view.alert else view.changed_at
+    oldest_first = view.urgency in (Urgency.BLEED_WAITING, Urgency.NOT_ANALYSED_WAITING, Urgency.ARRIVING)
+    return ORDER[view.urgency], since.timestamp() if oldest_first else -since.timestamp()
+
+
+def one_study(session: Session, study_key: str) -> StudyView:
+    """One study.
+
+    Raises:
+        UnknownStudy: there is none of this key.
+    """
+    views = _views(session, {study_key})
+    if not views:
+        raise UnknownStudy(study_key)
+    return views[0]
+
+
+def alerts_of(session: Session, *, waiting_only: bool) -> list[AlertView]:
+    """The alerts, newest first."""
+    query = select(Alert).order_by(Alert.raised_at.desc()).limit(LISTED)
+    if waiting_only:
+        query = query.where(Alert.answer.in_(WAITING_FOR_A_HUMAN), Alert.claim != Claim.RETRACTED)
+    alerts = session.scalars(query).all()
+    notices = _notices(session, [alert.alert_id for alert in alerts])
+    return [_alert_view(alert, notices.get(alert.alert_id, [])) for alert in alerts]
+
+
+def history_of(session: Session, alert_id: str) -> list[EventView]:
+    """The life of one alert, oldest first."""
+    bodies = session.scalars(select(Happened.body).where(Happened.alert_id == alert_id).order_by(Happened.number))
+    return [EventView(event=AlertChanged.decode(body.encode())) for body in bodies]
+
+
+def _views(session: Session, keys: set[str]) -> list[StudyView]:
+    studies = session.scalars(select(Study).where(Study.study_key.in_(keys))).all()
+    alerts = session.scalars(select(Alert).where(Alert.study_key.in_(keys))).all()
+    notices = _notices(session, [alert.alert_id for alert in alerts])
+    alert_views = {a.study_key: _alert_view(a, notices.get(a.alert_id, [])) for a in alerts}
+    series = _series(session, keys)
+    return [_study_view(s, alert_views.get(s.study_key), series.get(s.study_key, [])) for s in studies]
+
+
+def _notices(session: Session, alert_ids: Sequence[str]) -> dict[str, list[NoticeView]]:
+    rows = session.scalars(
+        select(Notice).where(Notice.alert_id.in_(alert_ids)).order_by(Notice.created_at, Notice.number)
+    )
+    found: dict[str, list[NoticeView]] = {}
+    for row in rows:
+        found.setdefault(row.alert_id, []).append(NoticeView.model_validate(row, from_attributes=True))
+    return found
+
+
+def _series(session: Session, keys: set[str]) -> dict[str, list[SeriesView]]:
+    rows = session.execute(
+        select(Finding.study_key, Finding.series_key, Finding.body)
+        .where(Finding.study_key.in_(keys))
+        .order_by(Finding.study_key, Finding.series_key, Finding.revision)
+    )
+    revisions: dict[tuple[str, str], list[FindingProduced]] = {}
+    for study_key, series_key, body in rows:
+        revisions.setdefault((study_key, series_key), []).append(FindingProduced.decode(body.encode()))
+    found: dict[str, list[SeriesView]] = {}
+    for (study_key, series_key), findings in revisions.items():
+        found.setdefault(study_key, []).append(SeriesView(series_key=series_key, findings=tuple(findings)))
+    return {key: sorted(series, key=_most_telling) for key, series in found.items()}
+
+
+OUTCOMES = (Outcome.POSITIVE, Outcome.FAILED, Outcome.NEGATIVE, Outcome.NOT_ASSESSABLE)
+
+
+def _most_telling(series: SeriesView) -> tuple[int, float]:
+    return OUTCOMES.index(series.latest.outcome), -(series.latest.score or 0.0)
+
+
+def _alert_view(alert: Alert, notices: list[NoticeView]) -> AlertView:
+    names = set(AlertView.model_fields) - {"waits_for_a_human", "notices"}
+    return AlertView.model_validate(
+        {name: getattr(alert, name) for name in names}
+        | {"waits_for_a_human": life_of(alert).waits_for_a_human, "notices": tuple(notices)}
+    )
+
+
+def _study_view(study: Study, alert: AlertView | None, series: list[SeriesView]) -> StudyView:
+    verdict = Verdict(study.verdict)
+    return StudyView(
+        study_key=study.study_key,
+        study=wording.short_hash(study.study_key),
+        verdict=verdict,
+        reason=Reason(study.reason),
+        urgency=urgency_of(verdict, alert),
+        headline=_headline(verdict, alert, series),
+        first_seen_at=study.first_seen_at,
+        changed_at=study.changed_at,
+        result_unreadable=study.result_unreadable,
+        alert=alert,
+        series=tuple(series),
+    )
+
+
+def urgency_of(verdict: Verdict, alert: AlertView | None) -> Urgency:
+    """Where on the list a study stands."""
+    waits = alert is not None and alert.waits_for_a_human
+    match verdict:
+        case Verdict.BLEED:
+            return Urgency.BLEED_WAITING if waits else Urgency.BLEED_ANSWERED
+        case Verdict.FAILED | Verdict.NOT_ASSESSABLE:
+            if waits:
+                return Urgency.NOT_ANALYSED_WAITING
+            return Urgency.NOT_ANALYSED_ANSWERED if alert else Urgency.NOT_ANALYSED
+        case Verdict.ARRIVING:
+            return Urgency.ARRIVING
+        case Verdict.CLEAR:
+            return Urgency.CLEAR
+
+
+def _headline(verdict: Verdict, alert: AlertView | None, series: Iterable[SeriesView]) -> str:
+    """What the study's standing rests on, in words."""
+    findings = [finding for one in series for finding in one.findings]
+    if verdict is Verdict.BLEED and alert:
+        for finding in findings:
+            if (finding.series_key, finding.revision) == (alert.series_key, alert.finding_revision):
+                return wording.bleed_words(finding)
+    outcomes = {Verdict.FAILED: Outcome.FAILED, Verdict.NOT_ASSESSABLE: Outcome.NOT_ASSESSABLE}
+    latest = [one.latest for one in series]
+    for finding in latest:
+        if finding.outcome is outcomes.get(verdict):
+            return f"{wording.VERDICTS[verdict]} ({wording.reason_words(finding.reasons)})"
+    return wording.VERDICTS[verdict]
+
+
+def study_identity(session: Session, cipher: IdentityCipher | None, study_key: str) -> StudyIdentity | None:
+    """Who the patient is; None where nobody has said, or the key is not here or not the right one."""
+    envelope = session.scalar(select(Study.identity).where(Study.study_key == study_key))
+    identity = _opened(cipher, envelope, study_key)
+    return identity if isinstance(identity, StudyIdentity) else None
+
+
+def series_identities(session: Session, cipher: IdentityCipher | None, study_key: str) -> dict[str, SeriesIdentity]:
+    """The identities of a study's series that can be opened, by series key."""
+    rows = session.execute(select(Series.series_key, Series.identity).where(Series.study_key == study_key))
+    opened = {key: _opened(cipher, envelope, f"{study_key}:{key}") for key, envelope in rows}
+    return {key: identity for key, identity in opened.items() if isinstance(identity, SeriesIdentity)}
+
+
+def _opened(
+    cipher: IdentityCipher | None, envelope: bytes | None, message_key: str
+) -> StudyIdentity | SeriesIdentity | None:
+    if cipher is None or envelope is None:
+        return None
+    try:
+        return cipher.open(envelope, message_key)
+    except ContractError:
+        return None
+
+
+class Counts(View):
+    """For the metrics and the page's banner."""
+
+    waiting: int
+    waiting_since: datetime | None
+    owed: int
+    owed_since: datetime | None
+    failed: int
+    unpublished: int
+
+
+def counts(session: Session) -> Counts:
+    waiting = select(func.count(), func.min(Alert.raised_at)).where(
+        Alert.answer.in_(WAITING_FOR_A_HUMAN), Alert.claim != Claim.RETRACTED
+    )
+    owed = select(func.count(), func.min(Notice.created_at)).where(Notice.state.in_(OWED))
+    failed = select(func.count()).where(Notice.state == NoticeState.FAILED)
+    unpublished = select(func.count()).where(Happened.published_at.is_(None))
+    alerts, since = session.execute(waiting).one()
+    notices, oldest = session.execute(owed).one()
+    return Counts(
+        waiting=alerts,
+        waiting_since=since,
+        owed=notices,
+        owed_since=oldest,
+        failed=session.scalar(failed) or 0,
+        unpublished=session.scalar(unpublished) or 0,
+    )
+
+
+def version(session: Session) -> str:
+    """Changes whenever the list may have changed."""
+    studies = session.scalar(select(func.max(Study.changed_at)))
+    events = session.scalar(select(func.max(Happened.number)))
+    notices = session.scalar(select(func.sum(Notice.attempts)).where(or_(Notice.state.in_(OWED))))
+    return f"{studies.timestamp() if studies else 0}-{events or 0}-{notices or 0}"
