@@ -1,0 +1,260 @@
+"""Measures ingest: durable slices per second of this node beside bare pynetdicom that receives and discards.
+
+Same client, same slices, interleaved rounds, each server in a process of its own. The figures of one machine compare;
+those of two do not. ``python -m dicom_listener.bench`` prints the result; ``tocsin bench ingest`` calls
+:func:`measure_ingest`.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pynetdicom import AE, _config, evt
+
+AE_TITLE = "TOCSIN"
+START_SECONDS = 20.0
+STOP_SECONDS = 20.0
+MATRIX = 512
+Send = Callable[[int, list[Path]], None]
+
+
+def measure_ingest(
+    slices: int = 120, rounds: int = 3, associations: int = 1, bootstrap_servers: str | None = None
+) -> dict[str, object]:
+    """Slices per second by server and client.
+
+    Args:
+        slices: per association and round.
+        rounds: the servers take turns; the median counts.
+        associations: opened at the same time, each by a client process of its own.
+        bootstrap_servers: where the listener publishes meanwhile; without it the spool keeps everything.
+    """
+    figures: dict[str, list[float]] = {}
+    with ExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-bench-")))
+        series = [_series(work / f"series{n}", slices) for n in range(associations)]
+        ports = {
+            "tocsin": stack.enter_context(_tocsin(work, bootstrap_servers)),
+            "bare_pynetdicom": stack.enter_context(_bare()),
+        }
+        for _ in range(rounds):
+            for client, command in _clients().items():
+                for server, port in ports.items():
+                    rate = _rate(command, port, series)
+                    figures.setdefault(f"{server}_by_{client}", []).append(rate)
+            series = [_with_new_uids(files) for files in series]
+    medians = {name: round(statistics.median(rates), 1) for name, rates in figures.items()}
+    ratios = {
+        f"ratio_by_{client}": round(medians[f"tocsin_by_{client}"] / medians[f"bare_pynetdicom_by_{client}"], 2)
+        for client in _clients()
+    }
+    return {
+        "slices": slices,
+        "rounds": rounds,
+        "associations": associations,
+        "publishing": bootstrap_servers is not None,
+        "slices_per_second": medians,
+        "all_rounds": {name: [round(rate, 1) for rate in rates] for name, rates in figures.items()},
+        **ratios,
+    }
+
+
+# -- the slices --------------------------------------------------------------------------------------------------
+
+
+def _series(folder: Path, count: int) -> list[Path]:
+    """Files of one CT series with noise for pixels, so that nothing can compress it away."""
+    folder.mkdir()
+    noise = np.random.default_rng(0)
+    study, series = generate_uid(), generate_uid()
+    return [_write(folder / f"{i:04d}.dcm", _slice(i, study, series, noise)) for i in range(count)]
+
+
+def _slice(number: int, study: str, series: str, noise: np.random.Generator) -> Dataset:
+    ds = Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, generate_uid()
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = study, series
+    ds.Modality, ds.PatientName, ds.PatientID = "CT", "Bench^Ingest", "BENCH"
+    ds.ImageType, ds.InstanceNumber = ["ORIGINAL", "PRIMARY", "AXIAL"], number + 1
+    ds.Rows = ds.Columns = MATRIX
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PixelRepresentation = 1, "MONOCHROME2", 0
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 12, 11
+    ds.RescaleSlope, ds.RescaleIntercept = 1, -1024
+    ds.PixelSpacing, ds.SliceThickness = [0.45, 0.45], 5
+    ds.ImagePositionPatient, ds.ImageOrientationPatient = [0, 0, 5 * number], [1, 0, 0, 0, 1, 0]
+    ds.PixelData = noise.integers(0, 4096, (MATRIX, MATRIX), dtype=np.uint16).tobytes()
+    return ds
+
+
+def _write(path: Path, ds: Dataset) -> Path:
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    dcmwrite(path, ds, enforce_file_format=True)
+    return path
+
+
+def _with_new_uids(files: list[Path]) -> list[Path]:
+    """The same series as if acquired anew: repetitions would be recognised and cost less."""
+    from pydicom import dcmread
+
+    series = generate_uid()
+    for path in files:
+        ds = dcmread(path)
+        ds.SOPInstanceUID, ds.SeriesInstanceUID = generate_uid(), series
+        _write(path, ds)
+    return files
+
+
+# -- the servers -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _tocsin(work: Path, bootstrap_servers: str | None) -> Iterator[int]:
+    port = free_port()
+    for name in ("site", "identity"):
+        (work / name).write_bytes(secrets.token_bytes(32))
+    environment = os.environ | {
+        "TOCSIN_SITE_SECRET_FILE": str(work / "site"),
+        "TOCSIN_IDENTITY_KEY_FILE": str(work / "identity"),
+        "TOCSIN_LISTENER_SPOOL_DIR": str(work / "spool"),
+        "TOCSIN_LISTENER_PORT": str(port),
+        "TOCSIN_LISTENER_METRICS_PORT": "0",
+        "TOCSIN_LISTENER_LOG_LEVEL": "ERROR",
+        "TOCSIN_LISTENER_DRAIN_SECONDS": "0",
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers or f"127.0.0.1:{free_port()}",
+    }
+    with _running([sys.executable, "-m", "dicom_listener"], port, environment):
+        yield port
+
+
+@contextmanager
+def _bare() -> Iterator[int]:
+    port = free_port()
+    with _running([sys.executable, "-m", "dicom_listener.bench", "bare", str(port)], port, dict(os.environ)):
+        yield port
+
+
+@contextmanager
+def _running(command: list[str], port: int, environment: dict[str, str]) -> Iterator[None]:
+    process = subprocess.Popen(command, env=environment)  # noqa: S603 - our own commands
+    try:
+        _wait_for(port)
+        yield
+    finally:
+        process.terminate()
+        process.wait(STOP_SECONDS)
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def serve_bare(port: int) -> None:
+    """The yardstick: pynetdicom with its own best settings, receiving and discarding."""
+    _config.LOG_HANDLER_LEVEL = "none"
+    ae = AE(AE_TITLE)
+    ae.maximum_pdu_size = 131_072
+    ae.add_supported_context(CTImageStorage, ExplicitVRLittleEndian)
+    ae.start_server(("127.0.0.1", port), block=True, evt_handlers=[(evt.EVT_C_STORE, lambda _event: 0x0000)])
+
+
+# -- the clients -------------------------------------------------------------------------------------------------
+
+
+def _clients() -> dict[str, Callable[[int, list[Path]], list[str]]]:
+    """Commands that send the files of one series over one association and print the seconds it took, or take them."""
+    clients = {"pynetdicom": _pynetdicom_command}
+    if shutil.which("storescu"):
+        clients["storescu"] = _storescu_command
+    return clients
+
+
+def _pynetdicom_command(port: int, files: list[Path]) -> list[str]:
+    return [sys.executable, "-m", "dicom_listener.bench", "send", str(port), *map(str, files)]
+
+
+def _storescu_command(port: int, files: list[Path]) -> list[str]:
+    return ["storescu", "-aec", AE_TITLE, "--max-pdu", "131072", "127.0.0.1", str(port), *map(str, files)]
+
+
+def _rate(command: Callable[[int, list[Path]], list[str]], port: int, series: list[list[Path]]) -> float:
+    environment = os.environ | {"TCP_NODELAY": "1", "TCP_BUFFER_LENGTH": "131072"}
+    started = time.monotonic()
+    processes = [
+        subprocess.Popen(command(port, files), env=environment, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own commands
+        for files in series
+    ]
+    outputs = [process.communicate()[0] for process in processes]
+    elapsed = time.monotonic() - started
+    if any(process.returncode for process in processes):
+        raise RuntimeError("a client could not send its series")
+    inner = [float(output) for output in outputs if output.strip()]
+    return sum(map(len, series)) / (max(inner) if inner else elapsed)
+
+
+def send(port: int, files: list[str]) -> float:
+    """Send files over one association; seconds from the first request to the last answer."""
+    from pydicom import dcmread
+
+    _config.LOG_HANDLER_LEVEL = "none"
+    data_sets = [dcmread(path) for path in files]
+    ae = AE("BENCH")
+    ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+    association = ae.associate("127.0.0.1", port, ae_title=AE_TITLE, max_pdu=131_072)
+    if not association.is_established:
+        raise RuntimeError("no association")
+    association.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    started = time.monotonic()
+    for ds in data_sets:
+        if association.send_c_store(ds).Status != 0x0000:
+            raise RuntimeError("not accepted")
+    elapsed = time.monotonic() - started
+    association.release()
+    return elapsed
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["bare", port]:
+            serve_bare(int(port))
+        case ["send", port, *files]:
+            print(send(int(port), files))  # noqa: T201 - read by the parent
+        case ["ingest", *rest]:
+            print(json.dumps(measure_ingest(associations=int(rest[0]) if rest else 1), indent=2))  # noqa: T201 - the result
+        case _:
+            raise SystemExit("usage: python -m dicom_listener.bench ingest [ASSOCIATIONS]")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
