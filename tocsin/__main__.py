@@ -1,0 +1,38 @@
+"""``tocsin``: the command line."""
+
+import sys
+
+import typer
+
+from tocsin.commands import deadletter
+from tocsin.commands.demo import demo
+from tocsin.commands.read import read
+from tocsin.commands.send import send
+from tocsin.commands.status import status
+from tocsin.commands.synth import synth
+from tocsin.commands.up import up
+from tocsin.console import err
+from tocsin.errors import TocsinError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Streaming emergency triage for head CT. Not a medical device.",
+)
+for command in (up, demo, send, synth, read, status):
+    app.command()(command)
+app.add_typer(deadletter.app, name="deadletter")
+
+
+def main() -> None:
+    """Run one command; an error of ours is one sentence and exit status 1."""
+    try:
+        app()
+    except TocsinError as error:
+        err.print(f"[bold red]tocsin:[/bold red] {error}", markup=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

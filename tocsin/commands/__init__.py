@@ -1,0 +1,1 @@
+"""The subcommands of ``tocsin``: each module holds one, or one family."""

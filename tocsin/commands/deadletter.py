@@ -1,0 +1,145 @@
+"""``tocsin deadletter``: what could not be processed, and its second chance."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
+from rich.table import Table
+
+from streams.contracts.deadletters import DEADLETTER_HEADER, MessageSetAside
+from streams.contracts.errors import MalformedEvent
+from streams.contracts.topics import ALL, DEADLETTERS, MAX_MESSAGE_BYTES
+from tocsin.commands.up import DataDir, directory_of
+from tocsin.console import err, out
+from tocsin.errors import BadRequest, KafkaUnavailable
+from tocsin.node import running_node
+
+app = typer.Typer(no_args_is_help=True, help="Messages that could not be processed: list, show, replay.")
+
+POLL_MS = 2_000
+
+Servers = Annotated[
+    str | None, typer.Option("--kafka", envvar="KAFKA_BOOTSTRAP_SERVERS", help="host:port; that of the running node")
+]
+Id = Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="as shown by 'list'")]
+
+
+@app.command("list")
+def list_(kafka: Servers = None, data_dir: DataDir = None) -> None:
+    """All dead letters, oldest first."""
+    table = Table("Id", "When", "From", "Reason", "Detail", "Bytes")
+    for record in _all(_servers(kafka, data_dir)):
+        note = _note(record)
+        table.add_row(
+            f"{record.partition}:{record.offset}",
+            note.at.isoformat(timespec="seconds") if note else "?",
+            f"{note.service} {note.source_topic}" if note else "?",
+            note.reason if note else "?",
+            note.detail if note else "no readable note",
+            str(len(record.value or b"")),
+        )
+    out.print(table if table.row_count else "There is no dead letter.")
+
+
+@app.command()
+def show(
+    identifier: Id,
+    kafka: Servers = None,
+    data_dir: DataDir = None,
+    save: Annotated[Path | None, typer.Option(help="write the message's value to this file")] = None,
+) -> None:
+    """One dead letter: its note and its headers; the value can be saved."""
+    record = _one(_servers(kafka, data_dir), identifier)
+    out.print(f"key: {(record.key or b'').decode(errors='replace')}", markup=False)
+    for name, value in record.headers:
+        out.print(f"header {name}: {value.decode(errors='replace')}", markup=False)
+    out.print(f"value: {len(record.value or b'')} bytes")
+    if save is not None:
+        save.write_bytes(record.value or b"")
+        out.print(f"value written to {save}", markup=False)
+
+
+@app.command()
+def replay(identifier: Id, kafka: Servers = None, data_dir: DataDir = None) -> None:
+    """Put a dead letter back on the topic it came from, as it was; it stays in the dead letters too."""
+    servers = _servers(kafka, data_dir)
+    record = _one(servers, identifier)
+    note = _note(record)
+    if note is None or note.source_topic not in {topic.name for topic in ALL if topic is not DEADLETTERS}:
+        raise BadRequest(f"Dead letter {identifier} does not say which of our topics it came from.")
+    headers = [(name, value) for name, value in record.headers if name != DEADLETTER_HEADER]
+    producer = KafkaProducer(
+        bootstrap_servers=servers.split(","),
+        acks="all",
+        max_request_size=MAX_MESSAGE_BYTES,
+        allow_auto_create_topics=False,
+        bootstrap_timeout_ms=10_000,
+    )
+    try:
+        place = producer.send(note.source_topic, key=record.key, value=record.value, headers=headers).get(timeout=20)
+    except KafkaError as error:
+        raise KafkaUnavailable(f"{note.source_topic} did not take the message: {type(error).__name__}.") from error
+    finally:
+        producer.close()
+    out.print(f"{identifier} is on {note.source_topic} again, at {place.partition}:{place.offset}")
+
+
+def _servers(kafka: str | None, data_dir: Path | None) -> str:
+    return kafka or running_node(directory_of(data_dir)).addresses.bootstrap_servers
+
+
+def _consumer(servers: str) -> KafkaConsumer:
+    try:
+        return KafkaConsumer(
+            bootstrap_servers=servers.split(","),
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+            allow_auto_create_topics=False,
+            bootstrap_timeout_ms=10_000,
+        )
+    except KafkaError as error:
+        raise KafkaUnavailable(f"No Kafka answers at {servers}: {type(error).__name__}.") from error
+
+
+def _all(servers: str) -> Iterator[Any]:
+    consumer = _consumer(servers)
+    try:
+        places = [TopicPartition(DEADLETTERS.name, p) for p in consumer.partitions_for_topic(DEADLETTERS.name) or ()]
+        ends = consumer.end_offsets(places)
+        consumer.assign(places)
+        consumer.seek_to_beginning(*places)
+        while any(consumer.position(place) < ends[place] for place in places):
+            for records in consumer.poll(POLL_MS).values():
+                yield from records
+    finally:
+        consumer.close()
+
+
+def _one(servers: str, identifier: str) -> Any:
+    partition, _, offset = identifier.partition(":")
+    if not (partition.isdigit() and offset.isdigit()):
+        raise BadRequest(f"{identifier!r} is not PARTITION:OFFSET, such as 0:17.")
+    consumer = _consumer(servers)
+    try:
+        place = TopicPartition(DEADLETTERS.name, int(partition))
+        if int(partition) not in (consumer.partitions_for_topic(DEADLETTERS.name) or ()):
+            raise BadRequest(f"There is no dead letter {identifier}.")
+        consumer.assign([place])
+        consumer.seek(place, int(offset))
+        for record in consumer.poll(POLL_MS, max_records=1).get(place, ()):
+            if record.offset == int(offset):
+                return record
+    finally:
+        consumer.close()
+    raise BadRequest(f"There is no dead letter {identifier}.")
+
+
+def _note(record: Any) -> MessageSetAside | None:
+    try:
+        return MessageSetAside.decode(dict(record.headers)[DEADLETTER_HEADER])
+    except (KeyError, MalformedEvent) as error:
+        err.print(f"{record.partition}:{record.offset} has no readable note ({type(error).__name__})", markup=False)
+        return None

@@ -1,0 +1,142 @@
+"""``tocsin read``: the reader over files, without Kafka or network."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streams.contracts.findings import Outcome
+from tocsin import offline
+from tocsin.console import err, out
+from tocsin.errors import BadRequest, TocsinError
+from tocsin.offline import Frame, Refusal, SeriesResult, SliceResult
+from triage_models.errors import ModelError
+from triage_models.labels import LABELS
+from triage_models.reader import Reader
+
+SHORT = dict(zip(LABELS, ("any", "EDH", "IPH", "IVH", "SAH", "SDH"), strict=True))
+
+
+def read(
+    paths: Annotated[list[Path], typer.Argument(help="DICOM files, or folders of them")],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document instead of lines")] = False,
+    model: Annotated[Path | None, typer.Option(help="folder of another model")] = None,
+) -> None:
+    """Read head CT slices: a line per slice, then a line per series.
+
+    Exit status 0 when every file was a slice that could be read or has its reason; 1 when nothing at all was read.
+    """
+    frames, refusals = _load(paths)
+    try:
+        reader = Reader.open(model)
+        results = list(offline.read(frames, reader))
+    except ModelError as error:
+        raise TocsinError(f"The model cannot be used: {error}") from error
+    threshold = reader.manifest.thresholds.slice.value
+    if as_json:
+        out.print_json(json.dumps(_document(results, refusals, threshold)))
+    else:
+        _print(results, refusals, threshold)
+    if not any(slice_.reading for result in results for slice_ in result.slices):
+        raise typer.Exit(1)
+
+
+def _load(paths: list[Path]) -> tuple[list[Frame], list[Refusal]]:
+    frames: list[Frame] = []
+    refusals: list[Refusal] = []
+    for path in paths:
+        if not path.exists():
+            raise BadRequest(f"{path} does not exist.")
+        for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+            for found in offline.load(file):
+                refusals.append(found) if isinstance(found, Refusal) else frames.append(found)
+    return frames, refusals
+
+
+# As lines
+
+
+def _print(results: list[SeriesResult], refusals: list[Refusal], threshold: float) -> None:
+    for refusal in refusals:
+        out.print(f"{refusal.path}  not read: {refusal.reason} ({refusal.comment})", markup=False)
+    for result in results:
+        for slice_ in result.slices:
+            out.print(f"{_name(slice_)}  {_slice_line(slice_, threshold)}", markup=False)
+    for result in results:
+        out.print(_series_line(result), markup=False)
+    if not results:
+        err.print("No slice was found.")
+
+
+def _name(slice_: SliceResult) -> str:
+    header = slice_.frame.header
+    frame = f" frame {header.frame_number}" if header.number_of_frames > 1 else ""
+    return f"{slice_.frame.path}{frame}"
+
+
+def _slice_line(slice_: SliceResult, threshold: float) -> str:
+    if slice_.reading is None:
+        return f"not read: {slice_.record.reason if slice_.record and slice_.record.reason else 'failed'}"
+    reading = slice_.reading.reading
+    scores = "  ".join(f"{SHORT[name]} {p:.3f}" for name, p in zip(LABELS, reading.probabilities, strict=True))
+    row, column = reading.heat_map_peak
+    verdict = "BLEED SUSPECTED" if reading.probabilities[0] >= threshold else "no bleed found"
+    slab = f"  (mean of {len(slice_.reading.members)} thin slices)" if len(slice_.reading.members) > 1 else ""
+    return f"{scores}  peak {reading.heat_map_peak_value:.2f} at {row:.2f},{column:.2f}  {verdict}{slab}"
+
+
+def _series_line(result: SeriesResult) -> str:
+    finding, covered = result.finding, result.finding.coverage
+    words = {
+        Outcome.POSITIVE: "BLEED SUSPECTED",
+        Outcome.NEGATIVE: "no bleed found",
+        Outcome.NOT_ASSESSABLE: "NOT ASSESSABLE",
+        Outcome.FAILED: "FAILED: not analysed",
+    }
+    score = f"score {finding.score:.3f}, threshold {finding.threshold:.3f}" if finding.score is not None else "no score"
+    reasons = ", ".join(finding.reasons)
+    return (
+        f"series {finding.series_key[:8]}: {words[finding.outcome]}  {score}  "
+        f"{covered.slices_read} of {covered.slices_accepted} slices read, {covered.extent_mm:.0f} mm  [{reasons}]"
+    )
+
+
+# As JSON
+
+
+def _document(results: list[SeriesResult], refusals: list[Refusal], threshold: float) -> dict[str, Any]:
+    return {
+        "slice_threshold": threshold,
+        "slices": [_slice_document(slice_, threshold) for result in results for slice_ in result.slices],
+        "refused": [{"path": str(r.path), "reason": r.reason, "comment": r.comment} for r in refusals],
+        "series": [_series_document(result) for result in results],
+    }
+
+
+def _slice_document(slice_: SliceResult, threshold: float) -> dict[str, Any]:
+    header = slice_.frame.header
+    document: dict[str, Any] = {
+        "path": str(slice_.frame.path),
+        "frame_number": header.frame_number,
+        "series_key": header.series_key,
+        "InstanceNumber": header.InstanceNumber,
+        "position_mm": slice_.record.position_mm if slice_.record else None,
+        "reason": slice_.record.reason if slice_.record else "failed",
+    }
+    if slice_.reading is None:
+        return document
+    reading = slice_.reading.reading
+    row, column = reading.heat_map_peak
+    return document | {
+        "probabilities": dict(zip(LABELS, reading.probabilities, strict=True)),
+        "positive": reading.probabilities[0] >= threshold,
+        "heat_map_peak": {"row": row, "column": column, "value": reading.heat_map_peak_value},
+        "slices_averaged": len(slice_.reading.members),
+    }
+
+
+def _series_document(result: SeriesResult) -> dict[str, Any]:
+    finding = result.finding.model_dump(mode="json", exclude={"key_slices": {"__all__": {"image_png", "heat_map_png"}}})
+    keep = ("series_key", "status", "outcome", "reasons", "score", "threshold", "probabilities", "coverage", "model")
+    return {name: finding[name] for name in keep}

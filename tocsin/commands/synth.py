@@ -1,0 +1,44 @@
+"""``tocsin synth``: a synthetic head CT series as DICOM files."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tocsin.console import out
+from tocsin.errors import BadRequest
+from triage_models.errors import ModelError
+from triage_models.labels import TYPES
+
+Bleed = StrEnum("Bleed", {"none": "none", **{name: name for name in TYPES}})  # type: ignore[misc]  # members from the labels
+
+
+def synth(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="folder to write into; made when missing")],
+    bleed: Annotated[Bleed, typer.Option(help="the hemorrhage in the head")] = Bleed.none,  # type: ignore[attr-defined]
+    seed: Annotated[int, typer.Option(help="the same seed gives the same head", min=0)] = 1,
+    slices: Annotated[int, typer.Option(min=1, max=1000)] = 32,
+    thickness: Annotated[float, typer.Option(help="mm", min=0.3, max=20)] = 5.0,
+    size: Annotated[int, typer.Option(help="rows and columns", min=64, max=1024)] = 512,
+    syntax: Annotated[str, typer.Option(help="transfer syntax by its keyword")] = "ExplicitVRLittleEndian",
+) -> None:
+    """Write a valid head CT series with consistent geometry and UIDs: nobody's head, and it says so."""
+    from triage_models.synthetic import generate  # the generator's imports take a second
+    from triage_models.synthetic.dicom import write_series
+
+    try:
+        series = generate(
+            seed,
+            None if bleed == "none" else str(bleed),
+            slices=slices,
+            thickness_mm=thickness,
+            shape=(size, size),
+        )
+        paths = write_series(series, folder, syntax=syntax)
+    except (ModelError, ValueError) as error:
+        raise BadRequest(f"No series was made: {error}") from error
+    except OSError as error:
+        raise BadRequest(f"{folder} cannot be written: {error.strerror}.") from error
+    volumes = ", ".join(f"{name} {ml:.1f} mL" for name, ml in series.volumes_ml.items() if ml > 0) or "no bleed"
+    out.print(f"{len(paths)} slices of {thickness} mm written to {folder} ({volumes})", markup=False)

@@ -1,0 +1,109 @@
+"""``tocsin up``: all services on this machine, until Ctrl-C."""
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.logging import RichHandler
+from rich.table import Table
+
+from tocsin.console import err, out
+from tocsin.data_directory import DataDirectory, default_root
+from tocsin.node import Addresses, Node, with_environment
+from tocsin.ports import LOOPBACK
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="where spool, Kafka, alerts and secrets live", envvar="TOCSIN_DATA_DIR"),
+]
+
+
+def directory_of(data_dir: Path | None) -> DataDirectory:
+    return DataDirectory((data_dir or default_root()).absolute())
+
+
+def up(
+    data_dir: DataDir = None,
+    ae_title: Annotated[str, typer.Option(envvar="TOCSIN_LISTENER_AE_TITLE")] = "TOCSIN",
+    dicom_host: Annotated[
+        str, typer.Option(help="0.0.0.0 for scanners on the network", envvar="TOCSIN_LISTENER_HOST")
+    ] = LOOPBACK,
+    dicom_port: Annotated[int, typer.Option(envvar="TOCSIN_LISTENER_PORT")] = 11112,
+    web_host: Annotated[str, typer.Option(envvar="TOCSIN_ALERTS_HOST")] = LOOPBACK,
+    web_port: Annotated[int, typer.Option(envvar="TOCSIN_ALERTS_PORT")] = 8080,
+    kafka_port: Annotated[int, typer.Option(help="of the embedded Kafka; the next one is its controller's")] = 19092,
+) -> None:
+    """Run Kafka, listener, streams and alerts on this machine; what crashes is started again.
+
+    With KAFKA_BOOTSTRAP_SERVERS set, that cluster is used and none is started.
+    """
+    addresses = Addresses(
+        dicom_host=dicom_host,
+        dicom_port=dicom_port,
+        ae_title=ae_title,
+        web_host=web_host,
+        web_port=web_port,
+        kafka_port=kafka_port,
+        kafka_controller_port=kafka_port + 1,
+    )
+    show_log()
+    asyncio.run(_run(Node(directory_of(data_dir), with_environment(addresses), say)))
+
+
+def say(text: str) -> None:
+    err.print(f"[dim]{text} …[/dim]")
+
+
+def show_log() -> None:
+    """Remarks of the supervisor, such as a restart, go to the terminal."""
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=err, show_path=False)]
+    )
+    for library in ("kafka", "pynetdicom", "pydicom"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+
+
+def stop_signal() -> asyncio.Event:
+    """Set by Ctrl-C or SIGTERM."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _run(node: Node) -> None:
+    stop = stop_signal()
+    starting = asyncio.create_task(_serve(node, stop))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if not node.serving:
+        starting.cancel()
+    try:
+        await starting
+    except asyncio.CancelledError:
+        err.print("Stopped while starting.")
+
+
+async def _serve(node: Node, stop: asyncio.Event) -> None:
+    async with node.running():
+        out.print(table_of(node))
+        out.print("Ctrl-C stops it.")
+        record = asyncio.create_task(node.keep_record())
+        await stop.wait()
+        record.cancel()
+
+
+def table_of(node: Node) -> Table:
+    """Where the node's parts are."""
+    at = node.addresses
+    table = Table(title="Tocsin is running", title_justify="left", show_header=False)
+    table.add_row("Scanners send to", f"{at.ae_title}@{at.dicom_host}:{at.dicom_port}")
+    table.add_row("Page", at.page_url)
+    table.add_row("Kafka", at.bootstrap_servers)
+    for service, port in at.metrics_ports().items():
+        table.add_row(f"Metrics of {service}", f"http://{LOOPBACK}:{port}/metrics")
+    table.add_row("Data and logs", str(node.directory.root))
+    return table

@@ -1,0 +1,286 @@
+"""A single-machine node: which services run, on which addresses, with which environment.
+
+Each service is a process of its own (``python -m dicom_listener`` …), exactly as in production; this file only says
+how they find each other.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from tocsin.data_directory import DataDirectory
+from tocsin.errors import NodeNotRunning, ServiceFailed
+from tocsin.kafka.broker import BrokerFiles, EmbeddedBroker, child_environment, wait_until_answering
+from tocsin.kafka.distribution import find_distribution
+from tocsin.kafka.topics import TopicLayout, create_topics
+from tocsin.ports import LOOPBACK, demand_free, free_ports
+from tocsin.supervisor import ProcessSpec, Supervised
+
+READY_TIMEOUT_SECONDS = 90.0
+POLL_SECONDS = 0.1
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the node's parts listen. Every port but the DICOM and the page's is loopback only."""
+
+    dicom_host: str = LOOPBACK
+    dicom_port: int = 11112
+    ae_title: str = "TOCSIN"
+    web_host: str = LOOPBACK
+    web_port: int = 8080
+    kafka_port: int = 19092
+    kafka_controller_port: int = 19093
+    listener_metrics_port: int = 9101
+    streams_metrics_port: int = 9102
+    alerts_metrics_port: int = 9103
+    kafka_bootstrap_servers: str | None = None
+    """Of a cluster that is there already; then none is started."""
+
+    @classmethod
+    def on_free_ports(cls) -> "Addresses":
+        ports = free_ports(7)
+        return cls(
+            dicom_port=ports[0],
+            web_port=ports[1],
+            kafka_port=ports[2],
+            kafka_controller_port=ports[3],
+            listener_metrics_port=ports[4],
+            streams_metrics_port=ports[5],
+            alerts_metrics_port=ports[6],
+        )
+
+    @property
+    def page_url(self) -> str:
+        return f"http://{self.web_host}:{self.web_port}/"
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return self.kafka_bootstrap_servers or f"{LOOPBACK}:{self.kafka_port}"
+
+    def metrics_ports(self) -> dict[str, int]:
+        return {
+            "listener": self.listener_metrics_port,
+            "streams": self.streams_metrics_port,
+            "alerts": self.alerts_metrics_port,
+        }
+
+    def demand_free(self) -> None:
+        """Raises PortTaken for the first address that belongs to another process."""
+        demand_free(self.dicom_host, self.dicom_port, "the DICOM listener")
+        demand_free(self.web_host, self.web_port, "the web page")
+        for service, port in self.metrics_ports().items():
+            demand_free(LOOPBACK, port, f"the metrics of {service}")
+
+
+@dataclass(frozen=True)
+class RunningNode:
+    """What ``node.json`` says about a running node."""
+
+    pid: int
+    addresses: Addresses
+    pids: dict[str, int | None]
+    started_at: float
+
+
+@dataclass
+class Node:
+    """One node and its processes.
+
+    Args:
+        say: told, in a few words, what is being done.
+        extra: further environment for the services, by name.
+    """
+
+    directory: DataDirectory
+    addresses: Addresses
+    say: Say
+    extra: dict[str, dict[str, str]] = field(default_factory=dict)
+    processes: dict[str, Supervised] = field(default_factory=dict)
+    serving: bool = False
+    """All services have been ready once."""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Node"]:
+        """The node, ready; stopped in the order of the flow at the end.
+
+        Raises:
+            TocsinError: with the sentence for the user.
+        """
+        self.directory.create()
+        with self.directory.locked():
+            self.addresses.demand_free()
+            try:
+                await self._start()
+                self.serving = True
+                yield self
+            finally:
+                await self._stop()
+
+    async def _start(self) -> None:
+        if self.addresses.kafka_bootstrap_servers is None:
+            await self._start_kafka()
+        servers = self.addresses.bootstrap_servers
+        self.say(f"Waiting for Kafka at {servers}")
+        await asyncio.to_thread(wait_until_answering, servers)
+        await asyncio.to_thread(create_topics, servers, TopicLayout())
+        self.say("Starting listener, streams and alerts")
+        for spec in (self._listener(), self._streams(), self._alerts()):
+            self._supervise(spec)
+        self._record()
+        await asyncio.gather(*(self._wait_ready(name) for name in self.addresses.metrics_ports()))
+        self._record()
+
+    async def _start_kafka(self) -> None:
+        self.say("Looking for Apache Kafka (the first time about 45 MB are downloaded)")
+        distribution = await asyncio.to_thread(find_distribution)
+        broker = EmbeddedBroker(
+            distribution,
+            BrokerFiles(self.directory.kafka),
+            self.addresses.kafka_port,
+            self.addresses.kafka_controller_port,
+        )
+        self.say("Preparing the embedded Kafka")
+        await asyncio.to_thread(broker.prepare)
+        self._supervise(ProcessSpec("kafka", broker.command(), child_environment(), broker.files.console))
+
+    def _supervise(self, spec: ProcessSpec) -> None:
+        self.processes[spec.name] = process = Supervised(spec)
+        process.start()
+
+    async def _stop(self) -> None:
+        self.say("Stopping")
+        for name in ("listener", "streams", "alerts", "kafka"):
+            if name in self.processes:
+                await self.processes[name].stop()
+        self.directory.node_file.unlink(missing_ok=True)
+
+    async def _wait_ready(self, name: str) -> None:
+        url = f"http://{LOOPBACK}:{self.addresses.metrics_ports()[name]}/readyz"
+        deadline = time.monotonic() + READY_TIMEOUT_SECONDS
+        while not await asyncio.to_thread(answers_ok, url):
+            process = self.processes[name]
+            if time.monotonic() > deadline or process.restarts >= 3:
+                raise ServiceFailed(
+                    f"The service {name} did not become ready. The end of {process.spec.log}: {_tail(process.spec.log)}"
+                )
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _record(self) -> None:
+        node = {
+            "pid": os.getpid(),
+            "addresses": asdict(self.addresses),
+            "pids": {name: process.pid for name, process in self.processes.items()},
+            "started_at": time.time(),
+        }
+        partial = self.directory.node_file.with_suffix(".partial")
+        partial.write_text(json.dumps(node, indent=1))
+        partial.replace(self.directory.node_file)
+
+    async def keep_record(self) -> None:
+        """Keep the process ids in ``node.json`` up to date until cancelled."""
+        known: dict[str, int | None] = {}
+        while True:
+            pids = {name: process.pid for name, process in self.processes.items()}
+            if pids != known:
+                self._record()
+                known = pids
+            await asyncio.sleep(1)
+
+    # The services
+
+    def _service(self, name: str, module: str, settings: dict[str, str]) -> ProcessSpec:
+        environment = {
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "KAFKA_BOOTSTRAP_SERVERS": self.addresses.bootstrap_servers,
+            **settings,
+            **self.extra.get(name, {}),
+        }
+        return ProcessSpec(name, [sys.executable, "-m", module], environment, self.directory.logs / f"{name}.log")
+
+    def _listener(self) -> ProcessSpec:
+        return self._service(
+            "listener",
+            "dicom_listener",
+            {
+                "TOCSIN_SITE_SECRET_FILE": str(self.directory.site_secret),
+                "TOCSIN_IDENTITY_KEY_FILE": str(self.directory.identity_key),
+                "TOCSIN_LISTENER_AE_TITLE": self.addresses.ae_title,
+                "TOCSIN_LISTENER_HOST": self.addresses.dicom_host,
+                "TOCSIN_LISTENER_PORT": str(self.addresses.dicom_port),
+                "TOCSIN_LISTENER_SPOOL_DIR": str(self.directory.spool),
+                "TOCSIN_LISTENER_METRICS_HOST": LOOPBACK,
+                "TOCSIN_LISTENER_METRICS_PORT": str(self.addresses.listener_metrics_port),
+            },
+        )
+
+    def _streams(self) -> ProcessSpec:
+        return self._service(
+            "streams",
+            "streams",
+            {
+                "TOCSIN_STREAMS_METRICS_HOST": LOOPBACK,
+                "TOCSIN_STREAMS_METRICS_PORT": str(self.addresses.streams_metrics_port),
+            },
+        )
+
+    def _alerts(self) -> ProcessSpec:
+        return self._service(
+            "alerts",
+            "alerts",
+            {
+                "TOCSIN_IDENTITY_KEY_FILE": str(self.directory.identity_key),
+                "TOCSIN_ALERTS_DATABASE_URL": self.directory.database_url,
+                "TOCSIN_ALERTS_HOST": self.addresses.web_host,
+                "TOCSIN_ALERTS_PORT": str(self.addresses.web_port),
+                "TOCSIN_ALERTS_METRICS_HOST": LOOPBACK,
+                "TOCSIN_ALERTS_METRICS_PORT": str(self.addresses.alerts_metrics_port),
+            },
+        )
+
+
+def answers_ok(url: str, timeout_seconds: float = 2.0) -> bool:
+    """Does an HTTP GET answer with 200?"""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_seconds) as answer:  # noqa: S310 - our own loopback address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def running_node(directory: DataDirectory) -> RunningNode:
+    """The node that runs on a data directory.
+
+    Raises:
+        NodeNotRunning: none does.
+    """
+    try:
+        record = json.loads(directory.node_file.read_text())
+        os.kill(record["pid"], 0)
+    except (OSError, ValueError, KeyError):
+        raise NodeNotRunning(f"No node is running on {directory.root}. Start one with: tocsin up") from None
+    return RunningNode(record["pid"], Addresses(**record["addresses"]), record["pids"], record["started_at"])
+
+
+def with_environment(addresses: Addresses) -> Addresses:
+    """Use the cluster that ``KAFKA_BOOTSTRAP_SERVERS`` names, if it does."""
+    servers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    return replace(addresses, kafka_bootstrap_servers=servers) if servers else addresses
+
+
+def _tail(log: Path, lines: int = 3) -> str:
+    try:
+        return " | ".join(log.read_text(errors="replace").splitlines()[-lines:]) or "(empty)"
+    except OSError:
+        return "(no log)"

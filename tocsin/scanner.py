@@ -1,0 +1,165 @@
+"""The scanner simulator: DICOM files over a real association, at a scanner's pace.
+
+It is an ordinary C-STORE SCU (PS3.4 B): it proposes exactly the SOP classes and transfer syntaxes of the files, sends
+each object as it is, and reports every status that was not Success.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+from pynetdicom import AE, Association
+from pynetdicom.presentation import build_context
+
+from tocsin.errors import BadRequest, ScannerFailed
+
+MAX_CONTEXTS = 128
+"""Presentation contexts in one association (PS3.8 9.3.2.2)."""
+
+MAX_PDU_BYTES = 131_072
+
+SUCCESS = 0x0000
+SOP_CLASS_NOT_SUPPORTED = 0x0122
+"""PS3.7 Annex C; stands here for a presentation context that the peer did not accept."""
+WARNINGS = frozenset({0xB000, 0xB006, 0xB007})
+"""Stored, with a remark (PS3.4 B.2.3)."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """``AET@HOST:PORT``."""
+
+    ae_title: str
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Destination":
+        """Raises BadRequest when the text is not ``AET@HOST:PORT``."""
+        ae_title, at, address = text.partition("@")
+        host, colon, port = address.rpartition(":")
+        if not (at and colon and ae_title and host and port.isdigit() and 0 < int(port) <= 65535):
+            raise BadRequest(f"{text!r} is not an address like TOCSIN@127.0.0.1:11112.")
+        return cls(ae_title.strip(), host.strip("[]"), int(port))
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """A file that can be sent."""
+
+    path: Path
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass
+class Outcome:
+    """What became of a sending."""
+
+    sent: int = 0
+    accepted: int = 0
+    refused: list[tuple[Path, int]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+Progress = Callable[[DicomFile, int], None]
+
+
+def find_files(paths: Iterable[Path]) -> tuple[list[DicomFile], list[Path]]:
+    """DICOM files in these files and folders, by name; and what is not DICOM.
+
+    Raises:
+        BadRequest: a path does not exist.
+    """
+    files, others = [], []
+    for path in paths:
+        if not path.exists():
+            raise BadRequest(f"{path} does not exist.")
+        for each in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+            found = _open(each)
+            files.append(found) if found else others.append(each)
+    return files, others
+
+
+def _open(path: Path) -> DicomFile | None:
+    try:
+        header = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SeriesInstanceUID"])
+        meta = header.file_meta
+        return DicomFile(
+            path,
+            str(meta.MediaStorageSOPClassUID),
+            str(meta.TransferSyntaxUID),
+            str(header.get("StudyInstanceUID", "")),
+            str(header.get("SeriesInstanceUID", "")),
+        )
+    except (InvalidDicomError, AttributeError, OSError, ValueError, KeyError):
+        return None
+
+
+def send(
+    files: Sequence[DicomFile],
+    to: Destination,
+    calling_ae: str,
+    rate: float | None = None,
+    progress: Progress = lambda _file, _status: None,
+) -> Outcome:
+    """Send the files in the given order over one association.
+
+    Args:
+        rate: objects per second; None sends as fast as the peer accepts.
+        progress: told each file and its DIMSE status.
+
+    Raises:
+        ScannerFailed: no association, or it broke off; objects that were refused are in the outcome.
+    """
+    association = _associate(files, to, calling_ae)
+    outcome, started = Outcome(), time.monotonic()
+    try:
+        for number, file in enumerate(files):
+            if rate:
+                time.sleep(max(0.0, started + number / rate - time.monotonic()))
+            status = _store(association, file)
+            outcome.sent += 1
+            if status == SUCCESS or status in WARNINGS:
+                outcome.accepted += 1
+            else:
+                outcome.refused.append((file.path, status))
+            progress(file, status)
+    finally:
+        outcome.seconds = time.monotonic() - started
+        if association.is_established:
+            association.release()
+    return outcome
+
+
+def _associate(files: Sequence[DicomFile], to: Destination, calling_ae: str) -> Association:
+    wanted = sorted({(file.sop_class_uid, file.transfer_syntax_uid) for file in files})
+    if len(wanted) > MAX_CONTEXTS:
+        raise BadRequest(f"{len(wanted)} kinds of objects are more than one association can negotiate.")
+    entity = AE(ae_title=calling_ae)
+    entity.acse_timeout, entity.dimse_timeout, entity.network_timeout = 10, 60, 60
+    contexts = [build_context(sop_class, syntax) for sop_class, syntax in wanted]
+    association = entity.associate(to.host, to.port, contexts=contexts, ae_title=to.ae_title, max_pdu=MAX_PDU_BYTES)
+    if association.is_established:
+        return association
+    if association.is_rejected:
+        reason = association.acceptor.primitive.reason_str if association.acceptor.primitive else "no reason given"
+        raise ScannerFailed(f"{to.ae_title} at {to.host}:{to.port} rejected the association: {reason}.")
+    raise ScannerFailed(f"No association with {to.ae_title} at {to.host}:{to.port}: nobody answers as DICOM there.")
+
+
+def _store(association: Association, file: DicomFile) -> int:
+    if not association.is_established:
+        raise ScannerFailed("The peer ended the association.")
+    try:
+        answer = association.send_c_store(file.path)
+    except ValueError:  # no accepted presentation context for this object
+        return SOP_CLASS_NOT_SUPPORTED
+    if "Status" not in answer:
+        raise ScannerFailed(f"The peer did not answer to {file.path.name}; the association is lost.")
+    return int(answer.Status)
