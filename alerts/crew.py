@@ -16,8 +16,8 @@ class Crew:
 
     def start(self, name: str, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=self._guarded, args=(name, work), name=name, daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _guarded(self, name: str, work: Callable[[], None]) -> None:
         try:

@@ -236,6 +236,11 @@ def duration_words(span: timedelta) -> str:
     return f"{hours // 24} d"
 
 
+def date_words(value: str) -> str:
+    """``20010203`` → ``2001-02-03`` (PS3.5 6.2, DA); anything else as it is."""
+    return f"{value[:4]}-{value[4:6]}-{value[6:]}" if len(value) == 8 and value.isdecimal() else value
+
+
 def short_hash(key: str) -> str:
     """Eight digits of a study key: enough to find it on the list, not enough to be anyone."""
     return key[:8].upper()

@@ -32,6 +32,7 @@ templates = Jinja2Templates(directory=TEMPLATES)
 templates.env.globals["wording"] = wording
 templates.env.filters["clock"] = lambda instant: f"{instant.astimezone(UTC):%H:%M:%S}"
 templates.env.filters["instant"] = lambda instant: f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+templates.env.filters["date"] = wording.date_words
 templates.env.filters["iso"] = lambda instant: instant.isoformat()
 
 

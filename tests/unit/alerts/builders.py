@@ -103,12 +103,7 @@ def a_finding(
         heat_map_png=None,
     )
     if pictures:
-        import base64
-
-        key_slice = KeySlice.model_validate(
-            key_slice.model_dump()
-            | {"image_png": base64.b64encode(png()), "heat_map_png": base64.b64encode(png(200, 4))}
-        )
+        key_slice = key_slice.model_copy(update={"image_png": png(), "heat_map_png": png(200, 4)})
     default = FindingReason.FINAL_THRESHOLD_CROSSED if positive else FindingReason.BELOW_FINAL_THRESHOLD
     return FindingProduced(
         study_key=key(study),
