@@ -61,7 +61,7 @@ def atlas() -> Atlas:
     white, _ = _template(_WHITE)
     tissue = grey + white
     brain = ndimage.binary_fill_holes(tissue > 0.25)
-    cavity = _cavity(brain)
+    cavity = _cavity(brain, origin)
     return Atlas(
         grey=grey,
         white=white,
@@ -86,15 +86,22 @@ def _template(name: str) -> tuple[Field, tuple[float, float, float]]:
     return np.pad(voxels, pad).astype(np.float32), (origin[0], origin[1], origin[2])
 
 
-def _cavity(brain: NDArray[np.bool_]) -> Field:
+def _cavity(brain: NDArray[np.bool_], origin: tuple[float, float, float]) -> Field:
     """Signed distance (mm, negative inside) to a smooth closed surface just outside the brain."""
     coarse = brain[::2, ::2, ::2]
     outside = ndimage.distance_transform_edt(~coarse, sampling=_COARSE_MM)
-    grown = outside < 9.0
+    grown = (outside < 9.0) | _suprasellar(brain.shape, origin)
     closed = ndimage.distance_transform_edt(grown, sampling=_COARSE_MM) > 6.5
     inside = ndimage.distance_transform_edt(closed, sampling=_COARSE_MM)
     signed = ndimage.distance_transform_edt(~closed, sampling=_COARSE_MM) - inside
     return np.asarray(ndimage.gaussian_filter(signed, 1.2), np.float32)
+
+
+def _suprasellar(shape: tuple[int, ...], origin: tuple[float, float, float]) -> NDArray[np.bool_]:
+    """The suprasellar cistern: fluid in front of the brain stem that the brain mask leaves out."""
+    x, y, z = (np.arange(n, dtype=np.float32)[::2] + o for n, o in zip(shape, origin, strict=True))
+    r2 = (x[:, None, None] / 17) ** 2 + ((y[None, :, None] - 1) / 19) ** 2 + ((z[None, None, :] + 17) / 15) ** 2
+    return np.asarray(r2 < 1, np.bool_)
 
 
 def _ventricle(tissue: Field, cavity: Field, origin: tuple[float, float, float]) -> Field:

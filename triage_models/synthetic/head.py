@@ -5,7 +5,7 @@ mimics → scalp and face. HU: bone 300–1900, grey 34–40, white 26–32, flu
 muscle 45–60, air −1000.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ class Shape:
     ventricle_side: float
     sulcus_level: float
     sulcus_slope: float
+    sulcus_vary: SmoothField
+    sulcus_spread: float
     shrink_mm: float
 
 
@@ -87,7 +89,20 @@ class Rendered:
 def make_head(rng: np.random.Generator, bleed: str | None, *, shifted: bool) -> Head:
     """A head with the bleed asked for; `shifted` widens every range (another population, for validation)."""
     age = between(rng, 0, 1)
-    return Head(_shape(rng, age, shifted), _tissue(rng, shifted), lesions_for(rng, bleed), mimics_for(rng, bleed))
+    shape, tissue = _shape(rng, age, shifted), _tissue(rng, shifted)
+    if chance(rng, 0.3 if bleed else 0.08):
+        shape = _swollen(rng, shape)
+    return Head(shape, tissue, lesions_for(rng, bleed), mimics_for(rng, bleed))
+
+
+def _swollen(rng: np.random.Generator, shape: Shape) -> Shape:
+    """A tight brain: narrow sulci, small ventricles."""
+    return replace(
+        shape,
+        sulcus_level=shape.sulcus_level - between(rng, 0.05, 0.25),
+        ventricle_gain=max(-0.35, shape.ventricle_gain - between(rng, 0.1, 0.4)),
+        shrink_mm=0.0,
+    )
 
 
 def _shape(rng: np.random.Generator, age: float, shifted: bool) -> Shape:
@@ -98,13 +113,15 @@ def _shape(rng: np.random.Generator, age: float, shifted: bool) -> Shape:
     return Shape(
         scale=np.array([between(rng, 0.9, 1.08), between(rng, 0.9, 1.06), between(rng, 0.92, 1.06)], np.float32),
         broad=_three(rng, between(rng, 60, 90)),
-        broad_mm=between(rng, 0.8, 2.6) * wide,
+        broad_mm=between(rng, 0.8, 3.2) * wide,
         fine=_three(rng, between(rng, 14, 24)),
-        fine_mm=between(rng, 0.8, 2.4) * wide,
+        fine_mm=between(rng, 0.8, 3.0) * wide,
         ventricle_gain=float(np.clip(ventricle, -0.3, 0.62)),
         ventricle_side=between(rng, -0.2, 0.2),
         sulcus_level=between(rng, 0.28, 0.55) + 0.22 * age,
         sulcus_slope=between(rng, 0.1, 0.3),
+        sulcus_vary=smooth_field(rng, between(rng, 10, 30)),
+        sulcus_spread=between(rng, 0.0, 0.16),
         shrink_mm=between(rng, 0, 1.0) + (between(rng, 0, 4.0) * age if chance(rng, 0.5) else 0),
     )
 
@@ -130,16 +147,19 @@ def _tissue(rng: np.random.Generator, shifted: bool) -> Tissue:
         table_hu=between(rng, 1000, 1900),
         scalp_mm=between(rng, 3, 9),
         scalp_vary=smooth_field(rng, 40),
-        falx_hu=between(rng, 42, 72),
-        falx_mm=between(rng, 0.5, 1.5),
+        falx_hu=between(rng, 40, 64),
+        falx_mm=between(rng, 0.4, 1.1),
         face=smooth_field(rng, between(rng, 7, 14)),
         sinus_air=between(rng, 0.5, 1.3),
         blood_pool_hu=between(rng, 38, 58),
     )
 
 
-def render(head: Head, points_mm: Field) -> Rendered:
-    """HU, bleeds and brain at `points_mm` `[3, ...]` of the head's own frame (RAS mm around the cavity's middle)."""
+def render(head: Head, points_mm: Field, normal: Field, thickness_mm: float) -> Rendered:
+    """HU, bleeds and brain at `points_mm` `[3, ...]` of the head's own frame (RAS mm around the cavity's middle).
+
+    Where the skull runs obliquely through a slice of `thickness_mm` along `normal`, bone and brain are mixed.
+    """
     skull = _skull_frame(head.shape, points_mm)
     cavity = atlas().sample("cavity_mm", skull)
     depth = -cavity
@@ -148,15 +168,17 @@ def render(head: Head, points_mm: Field) -> Rendered:
     grey, white = atlas().sample("grey", brain), atlas().sample("white", brain)
     ventricle = atlas().sample("ventricle", brain)
     matter = grey + white
-    level = head.shape.sulcus_level
-    tissue = smoothstep(matter, level - head.shape.sulcus_slope, level + head.shape.sulcus_slope)
+    level = head.shape.sulcus_level + head.shape.sulcus_spread * head.shape.sulcus_vary.at(skull)
+    tissue = smoothstep((matter - level) / head.shape.sulcus_slope, -1.0, 1.0)
     place = Place(skull, depth, brain, tissue, ventricle)
     hu = _brain_hu(head, place, grey, white, matter)
     hu = _dura(head, place, hu)
     hu, blood = _bleed(head, place, hu)
     for mimic in head.mimics:
         hu = mimic.paint(place, hu)
-    inside = smoothstep(depth, -0.4, 0.4)
+    oblique = np.abs(np.tensordot(normal, outward, axes=(0, 0))) * np.float32(0.5 * thickness_mm)
+    width = np.maximum(oblique, np.float32(0.4)).astype(np.float32)
+    inside = smoothstep(depth / width, -1.0, 1.0)
     outside = _bone_and_scalp(head, skull, cavity)
     for mimic in head.mimics:
         outside = mimic.paint_outside(skull, cavity, outside)

@@ -145,11 +145,11 @@ def subdural_shell(rng: np.random.Generator) -> Shell:
     side = float(rng.choice([-1.0, 1.0]))
     azimuth, height = between(rng, -1.1, 1.1), between(rng, -0.15, 0.55)
     direction = _direction(side, azimuth, height)
-    thickness = log_between(rng, 2.5, 22)
+    thickness = log_between(rng, 3.0, 24)
     return Shell(
         LABELS.index("subdural"),
         direction,
-        (between(rng, 0.6, 1.5), between(rng, 0.35, 0.9)),
+        (between(rng, 0.6, 1.6), between(rng, 0.4, 1.1)),
         thickness,
         between(rng, 2.5, 6),
         smooth_field(rng, between(rng, 15, 40)),
@@ -311,9 +311,9 @@ _DEEP = ((26, -3, 3), (-26, -3, 3), (13, -18, 8), (-13, -18, 8), (0, -28, -32), 
 """Putamen, thalamus, pons, cerebellum (MNI mm): where hypertensive bleeds sit."""
 
 
-def clot(rng: np.random.Generator, centre_mm: Field | None = None) -> Clot:
+def clot(rng: np.random.Generator, centre_mm: Field | None = None, most_ml: float = 110.0) -> Clot:
     """An intraparenchymal bleed; lobar or deep, 0.5–150 mL."""
-    volume_ml = log_between(rng, 0.7, 110)
+    volume_ml = log_between(rng, 0.7, most_ml)
     radius = float(np.cbrt(volume_ml * 1000 * 3 / (4 * np.pi)))
     if centre_mm is None:
         centre_mm = _lobar(rng, radius) if chance(rng, 0.6) else _jitter(rng, _DEEP[int(rng.integers(len(_DEEP)))], 7)
@@ -334,7 +334,7 @@ def clot(rng: np.random.Generator, centre_mm: Field | None = None) -> Clot:
     )
 
 
-def _jitter(rng: np.random.Generator, centre: tuple[int, int, int], sigma_mm: float) -> Field:
+def _jitter(rng: np.random.Generator, centre: tuple[float, float, float], sigma_mm: float) -> Field:
     return (np.array(centre) + rng.normal(0, sigma_mm, 3)).astype(np.float32)
 
 
@@ -466,25 +466,40 @@ def lesions_for(rng: np.random.Generator, bleed: str | None) -> Lesions:
     """The bleed asked for, and now and then what tends to come with it."""
     if bleed is None:
         return Lesions()
-    main = _make(rng, bleed)
-    return Lesions((main, *_companions(rng, bleed, main)))
+    return Lesions((*_make(rng, bleed), *_companions(rng, bleed)))
 
 
-def _make(rng: np.random.Generator, bleed: str) -> Lesion:
+def _make(rng: np.random.Generator, bleed: str) -> tuple[Lesion, ...]:
     if bleed == "epidural":
-        return epidural_lens(rng)
+        return (epidural_lens(rng),)
     if bleed == "intraparenchymal":
-        return clot(rng)
+        return contusions(rng) if chance(rng, 0.25) else (clot(rng),)
     if bleed == "intraventricular":
-        return ventricle_blood(rng)
+        return (ventricle_blood(rng),)
     if bleed == "subarachnoid":
-        return subarachnoid_blood(rng)
+        return (subarachnoid_blood(rng),)
     if bleed == "subdural":
-        return subdural_sheet(rng) if chance(rng, 0.18) else subdural_shell(rng)
+        return _subdurals(rng)
     raise ValueError(f"{bleed!r} is none of {LABELS[1:]}")
 
 
-def _companions(rng: np.random.Generator, bleed: str, main: Lesion) -> list[Lesion]:
+def _subdurals(rng: np.random.Generator) -> tuple[Lesion, ...]:
+    if chance(rng, 0.15):
+        return (subdural_sheet(rng),)
+    first = subdural_shell(rng)
+    if chance(rng, 0.12):
+        return first, subdural_shell(rng)
+    return (first, subdural_sheet(rng)) if chance(rng, 0.12) else (first,)
+
+
+def contusions(rng: np.random.Generator) -> tuple[Clot, ...]:
+    """Two to five small bleeds near each other, mostly frontal or temporal."""
+    side = float(rng.choice([-1.0, 1.0]))
+    where = ((side * 28, 45, -8), (side * 48, -5, -24), (side * 35, 20, 30))[int(rng.integers(3))]
+    return tuple(clot(rng, _jitter(rng, where, 9), most_ml=9.0) for _ in range(int(rng.integers(2, 6))))
+
+
+def _companions(rng: np.random.Generator, bleed: str) -> list[Lesion]:
     out: list[Lesion] = []
     if bleed == "intraparenchymal" and chance(rng, 0.3):
         out.append(ventricle_blood(rng))

@@ -3,6 +3,7 @@
 Each one paints HU inside the cavity (`paint`) or outside it (`paint_outside`); none touches a mask.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -194,21 +195,27 @@ class Craniotomy:
 
 def mimics_for(rng: np.random.Generator, bleed: str | None) -> tuple[Mimic, ...]:
     """What this head has besides; the same odds with and without a bleed."""
-    odds: list[tuple[float, Mimic]] = [
-        (0.55, _choroid(rng)),
-        (0.5, _pineal(rng)),
-        (0.12, _ganglia(rng)),
-        (0.25, DenseFalx(between(rng, 0.8, 2.2), between(rng, 60, 220), smooth_field(rng, 25))),
-        (0.5, Vessels(log_between(rng, 40, 68), between(rng, 0.9, 2.0))),
-        (0.05, Vessels(between(rng, 100, 250), between(rng, 1.2, 2.2))),
-        (0.05, Contrast(between(rng, 3, 14))),
-        (0.2, _region(rng)),
-        (0.08, _clips(rng)),
-        (0.1, Hygroma(float(rng.choice([-1, 1])), between(rng, 2, 12), between(rng, 3, 20), smooth_field(rng, 30))),
-        (0.25, ScalpSwelling(_anywhere(rng), between(rng, 0.25, 0.7), between(rng, 30, 70))),
-        (0.07, Craniotomy(_anywhere(rng), between(rng, 0.25, 0.6), between(rng, -100, 40))),
+    odds: list[tuple[float, Callable[[], Mimic]]] = [
+        (0.55, lambda: _choroid(rng)),
+        (0.5, lambda: _pineal(rng)),
+        (0.12, lambda: _ganglia(rng)),
+        (0.15, lambda: DenseFalx(between(rng, 0.6, 1.8), between(rng, 55, 160), smooth_field(rng, 25))),
+        (0.5, lambda: Vessels(log_between(rng, 40, 68), between(rng, 0.9, 2.0))),
+        (0.05, lambda: Vessels(between(rng, 100, 250), between(rng, 1.2, 2.2))),
+        (0.05, lambda: Contrast(between(rng, 3, 14))),
+        (0.22, lambda: _region(rng)),
+        (0.12, lambda: _region(rng)),
+        (0.08, lambda: _clips(rng)),
+        (
+            0.1,
+            lambda: Hygroma(
+                float(rng.choice([-1, 1])), between(rng, 2, 12), between(rng, 3, 20), smooth_field(rng, 30)
+            ),
+        ),
+        (0.25, lambda: ScalpSwelling(_anywhere(rng), between(rng, 0.25, 0.7), between(rng, 30, 70))),
+        (0.07, lambda: Craniotomy(_anywhere(rng), between(rng, 0.25, 0.6), between(rng, -100, 40))),
     ]
-    return tuple(mimic for odd, mimic in odds if chance(rng, odd))
+    return tuple(make() for odd, make in odds if chance(rng, odd))
 
 
 def _anywhere(rng: np.random.Generator) -> Field:

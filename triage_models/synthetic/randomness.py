@@ -51,9 +51,9 @@ def log_between(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def smoothstep(values: Field, low: float, high: float) -> Field:
+def smoothstep(values: NDArray[np.floating], low: float, high: float) -> Field:
     """0 below `low`, 1 above `high`, smooth between."""
-    t = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
+    t = np.clip((np.asarray(values, np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 

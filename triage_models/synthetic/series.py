@@ -19,7 +19,7 @@ Setting = Literal["standard", "shifted"]
 _ATTEMPTS = 12
 _MASK_FRACTION = 0.4
 _LEAST_ML = 0.3
-_LEAST_SLICE_MM2 = 12.0
+_LEAST_SLICE_MM2 = 18.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,18 @@ class SyntheticSeries:
 
 
 @dataclass(frozen=True)
+class _Look:
+    """What is asked of the scanner: where the slices are, how thick, how many pixels, how carefully."""
+
+    positions_mm: Field
+    thickness_mm: float
+    shape: tuple[int, int]
+    setting: Setting
+    field_of_view_mm: tuple[float, float] = (205.0, 260.0)
+    single_plane: bool = False
+
+
+@dataclass(frozen=True)
 class _Geometry:
     """Where the planes are: pose of the head and the grid, in the scanner's LPS frame."""
 
@@ -80,7 +92,7 @@ def generate(
     positions = (np.arange(slices, dtype=np.float32) - (slices - 1) / 2) * thickness_mm
     for attempt in range(_ATTEMPTS):
         rng = np.random.default_rng([seed, attempt, 0 if bleed is None else LABELS.index(bleed)])
-        series = _once(rng, bleed, positions, thickness_mm, shape, setting)
+        series = _once(rng, bleed, _Look(positions, thickness_mm, shape, setting))
         if bleed is None or (series.volumes_ml[bleed] >= _LEAST_ML and series.labels[:, LABELS.index(bleed)].any()):
             return replace(series, seed=seed)
     raise GenerationFailed(f"seed {seed}: no {bleed} bleed inside {slices} slices of {thickness_mm} mm")
@@ -97,38 +109,32 @@ def generate_at(
 ) -> SyntheticSeries:
     """Slices of one head at chosen positions, for training: the bleed is in the head, not in every slice."""
     rng = np.random.default_rng([seed, 0, 0 if bleed is None else LABELS.index(bleed)])
-    return replace(_once(rng, bleed, np.asarray(positions_mm, np.float32), thickness_mm, shape, setting), seed=seed)
+    look = _Look(np.asarray(positions_mm, np.float32), thickness_mm, shape, setting, (205.0, 225.0), single_plane=True)
+    return replace(_once(rng, bleed, look), seed=seed)
 
 
-def _once(
-    rng: np.random.Generator,
-    bleed: str | None,
-    positions: Field,
-    thickness_mm: float,
-    shape: tuple[int, int],
-    setting: Setting,
-) -> SyntheticSeries:
-    shifted = setting == "shifted"
+def _once(rng: np.random.Generator, bleed: str | None, look: _Look) -> SyntheticSeries:
+    shifted, shape = look.setting == "shifted", look.shape
     head, device = make_head(rng, bleed, shifted=shifted), scanner(rng, shifted=shifted)
-    geometry = _geometry(rng, shape)
+    geometry = _geometry(rng, look)
     step = 2 if min(shape) >= 384 else 1
-    hu, blood, brain = _render_stack(head, geometry, positions, thickness_mm, shape, step)
+    hu, blood, brain = _render_stack(head, geometry, look, step)
     hu = acquire(rng, device, hu, geometry.pixel_mm * step)
     if step == 2:
         hu = _upsample(hu, shape)
         blood = np.stack([_upsample(b, shape) for b in blood])
     if device.table:
         hu = add_table(hu, rng)
-    hu = noisy(rng, device, hu, geometry.pixel_mm, thickness_mm)
-    return _assemble(bleed, setting, hu, blood, brain, geometry, device, positions, thickness_mm)
+    hu = noisy(rng, device, hu, geometry.pixel_mm, look.thickness_mm)
+    return _assemble(bleed, look, hu, blood, brain, geometry, device)
 
 
-def _geometry(rng: np.random.Generator, shape: tuple[int, int]) -> _Geometry:
-    yaw, roll = rng.normal(0, 5), rng.normal(0, 4)
-    pitch = between(rng, -14, 14)
+def _geometry(rng: np.random.Generator, look: _Look) -> _Geometry:
+    yaw, roll = rng.normal(0, 5), rng.normal(0, 5)
+    pitch = between(rng, -12, 24)
     tilt = between(rng, -20, 20) if rng.random() < 0.3 else 0.0
     return _Geometry(
-        pixel_mm=between(rng, 205, 260) / max(shape),
+        pixel_mm=between(rng, *look.field_of_view_mm) / max(look.shape),
         tilt=tilt,
         rotation=_rotation(pitch - tilt * 0.5, roll, yaw),
         shift_mm=np.array([rng.normal(0, 5), rng.normal(0, 7), 0], np.float32),
@@ -151,29 +157,33 @@ def _axes(tilt: float) -> tuple[Field, Field, Field]:
     return along.astype(np.float32), down.astype(np.float32), np.cross(along, down).astype(np.float32)
 
 
-def _render_stack(
-    head: Head, g: _Geometry, positions: Field, thickness_mm: float, shape: tuple[int, int], step: int
-) -> tuple[Field, Field, Field]:
+def _render_stack(head: Head, g: _Geometry, look: _Look, step: int) -> tuple[Field, Field, Field]:
     """HU `[S, h, w]`, blood `[5, S, h, w]`, brain share `[S]` at 1/step of the resolution; planes are averaged
     over the slice's thickness."""
-    offsets = np.array([0.0]) if thickness_mm < 2.5 else np.array([-0.25, 0.25]) * thickness_mm
-    size = (shape[0] // step, shape[1] // step)
+    offsets = (
+        np.array([0.0]) if look.thickness_mm < 2.5 or look.single_plane else np.array([-0.25, 0.25]) * look.thickness_mm
+    )
+    _, _, along = _axes(g.tilt)
+    normal = g.rotation @ (along * np.array([-1, -1, 1], np.float32))
+    share = look.thickness_mm / len(offsets)
+    size = (look.shape[0] // step, look.shape[1] // step)
+    positions = look.positions_mm
     hu = np.empty((len(positions), *size), np.float32)
     blood = np.empty((5, len(positions), *size), np.float32)
     brain = np.empty(len(positions), np.float32)
     for k, position in enumerate(positions):
-        parts = [_render_plane(head, _plane(g, float(position + o), size, step)) for o in offsets]
+        parts = [_render_plane(head, _plane(g, float(position + o), size, step), normal, share) for o in offsets]
         hu[k] = np.mean([np.clip(p.voxels_hu, -1000, 2500) for p in parts], axis=0)
         blood[:, k] = np.mean([p.blood for p in parts], axis=0)
         brain[k] = float(np.mean([p.brain.mean() for p in parts]))
     return hu, blood, brain
 
 
-def _render_plane(head: Head, points: Field) -> Rendered:
+def _render_plane(head: Head, points: Field, normal: Field, thickness_mm: float) -> Rendered:
     """One plane; only the quarter-resolution cells that may hold the head are computed."""
     coarse = may_hold_head(head, np.ascontiguousarray(points[:, ::4, ::4]))
     cells = np.kron(coarse, np.ones((4, 4), np.bool_))[: points.shape[1], : points.shape[2]]
-    some = render(head, np.ascontiguousarray(points[:, cells]))
+    some = render(head, np.ascontiguousarray(points[:, cells]), normal, thickness_mm)
     hu = np.full(points.shape[1:], AIR_HU, np.float32)
     blood, brain = np.zeros((5, *hu.shape), np.float32), np.zeros(hu.shape, np.float32)
     hu[cells], blood[:, cells], brain[cells] = some.voxels_hu, some.blood, some.brain
@@ -207,16 +217,9 @@ def _upsample(stack: Field, shape: tuple[int, int]) -> Field:
 
 
 def _assemble(
-    bleed: str | None,
-    setting: Setting,
-    hu: Field,
-    blood: Field,
-    brain: Field,
-    g: _Geometry,
-    device: Scanner,
-    positions: Field,
-    thickness_mm: float,
+    bleed: str | None, look: _Look, hu: Field, blood: Field, brain: Field, g: _Geometry, device: Scanner
 ) -> SyntheticSeries:
+    positions, thickness_mm = look.positions_mm, look.thickness_mm
     strongest = blood.argmax(0).astype(np.uint8) + 1
     masks = np.where(blood.sum(0) >= _MASK_FRACTION, strongest, 0).astype(np.uint8)
     area = g.pixel_mm**2
@@ -231,7 +234,7 @@ def _assemble(
     return SyntheticSeries(
         seed=0,
         bleed=bleed,
-        setting=setting,
+        setting=look.setting,
         voxels_hu=np.clip(np.rint(hu), -1024, 3071).astype(np.int16),
         masks=masks,
         labels=labels,

@@ -12,10 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triage_models.labels import TYPES
+from triage_models.synthetic.phantom import random_phantom
 from triage_models.synthetic.series import Setting, generate_at
 
 _LOW_HU = -24.0
 _HU_PER_STEP = 0.5
+SIDE = 224
+"""Pixels of a stored slice."""
+
 _FOOT_MM, _HEAD_MM = -62.0, 74.0
 
 
@@ -53,9 +57,20 @@ def _head(
     bleed = str(rng.choice(TYPES)) if rng.random() < bleed_share else None
     edges = np.linspace(_FOOT_MM, _HEAD_MM, slices + 1)
     positions = rng.uniform(edges[:-1], edges[1:]).astype(np.float32)
-    thickness = float(rng.choice([1.0, 2.5, 3.0, 5.0, 5.0, 5.0, 6.0]))
-    s = generate_at(seed, bleed, positions, thickness_mm=thickness, shape=(256, 256), setting=setting)
+    thickness = float(rng.choice([1.0, 2.5, 3.0, 5.0, 5.0, 6.0]))
+    s = generate_at(seed, bleed, positions, thickness_mm=thickness, shape=(SIDE, SIDE), setting=setting)
     return pack_hu(s.voxels_hu), s.masks, s.labels, np.full(slices, seed, np.int64)
+
+
+def make_phantom_shard(first_seed: int, count: int, *, bleed_share: float) -> Shard:
+    """`count` single slices of the second generator."""
+    drawn = [random_phantom(first_seed + i, bleed_share, SIDE) for i in range(count)]
+    return Shard(
+        np.stack([pack_hu(p.voxels_hu) for p in drawn]),
+        np.stack([p.mask for p in drawn]),
+        np.stack([p.labels for p in drawn]),
+        np.arange(first_seed, first_seed + count, dtype=np.int64),
+    )
 
 
 def save_shard(shard: Shard, path: Path) -> None:
