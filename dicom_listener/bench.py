@@ -29,7 +29,6 @@ AE_TITLE = "TOCSIN"
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
 MATRIX = 512
-Send = Callable[[int, list[Path]], None]
 
 
 def measure_ingest(
@@ -194,7 +193,7 @@ def serve_bare(port: int) -> None:
 
 def _clients() -> dict[str, Callable[[int, list[Path]], list[str]]]:
     """Commands that send the files of one series over one association and print the seconds it took, or take them."""
-    clients = {"pynetdicom": _pynetdicom_command}
+    clients: dict[str, Callable[[int, list[Path]], list[str]]] = {"pynetdicom": _pynetdicom_command}
     if shutil.which("storescu"):
         clients["storescu"] = _storescu_command
     return clients

@@ -45,6 +45,7 @@ class SeenObjects:
             self._expire(now)
             memory = self._objects.get(sop_digest)
             if memory is None:
+                self._make_room()
                 self._objects[sop_digest] = _Memory({fingerprint: False}, now)
                 return Acquaintance.NEW
             if memory.fingerprints.get(fingerprint):
@@ -70,9 +71,9 @@ class SeenObjects:
                 del self._objects[sop_digest]
 
     def _expire(self, now: float) -> None:
-        while self._objects:
-            oldest = next(iter(self._objects))
-            fresh = now - self._objects[oldest].at < self._kept_seconds
-            if fresh and len(self._objects) < self._max_objects:
-                return
-            del self._objects[oldest]
+        while self._objects and now - next(iter(self._objects.values())).at >= self._kept_seconds:
+            self._objects.popitem(last=False)
+
+    def _make_room(self) -> None:
+        while len(self._objects) >= self._max_objects:
+            self._objects.popitem(last=False)
