@@ -4,6 +4,7 @@ Exit status: 0 after SIGTERM or SIGINT, 1 when a part of it broke (start it agai
 """
 
 import logging
+import secrets
 import signal
 import socket
 import sys
@@ -17,14 +18,15 @@ from alerts.channels.email import EmailChannel
 from alerts.channels.webhook import WebhookChannel
 from alerts.crew import Crew
 from alerts.delivery import Channels, Delivery, deliver_until
-from alerts.desk import Desk, Links
+from alerts.desk import Desk
 from alerts.errors import ChannelRefused, SettingsRefused, StoreUnavailable
 from alerts.intake import Intake
+from alerts.links import Links, LinkSigner
 from alerts.metrics import AlertMetrics
 from alerts.ports import Channel, Clock
 from alerts.publishing import Publishing, publish_until
 from alerts.recipients import ChannelKind, Recipients
-from alerts.settings import PREFIX, Settings, load_cipher, load_recipients, load_settings
+from alerts.settings import PREFIX, Settings, load_cipher, load_escalation, load_recipients, load_settings
 from alerts.store.database import Database
 from alerts.store.outbox import Address, release
 from alerts.ticker import Ticker, tick_until
@@ -43,6 +45,7 @@ WATCH_SECONDS = 0.5
 JOIN_SECONDS = 6.0
 CLOSE_CONNECTIONS_SECONDS = 1
 BACKLOG = 128
+LINK_SECRET_BYTES = 32
 
 
 def main() -> int:
@@ -61,6 +64,7 @@ def run(settings: Settings) -> int:
         SettingsRefused: it cannot be built with these settings.
     """
     recipients, cipher = load_recipients(settings), load_cipher(settings)
+    escalation = load_escalation(settings, recipients)
     database = Database(settings.database_url)
     door = listen(settings.host, settings.port)
     open_journal("alerts", settings.log_level)
@@ -76,16 +80,18 @@ def run(settings: Settings) -> int:
         delivery_bell.ring()
         publish_bell.ring()
 
-    desk = Desk(database, clock, settings.policy(), recipients, Links(url, settings.place), wake)
+    signer = LinkSigner(lambda: database.secret("link_secret", secrets.token_bytes(LINK_SECRET_BYTES)))
+    links = Links(url, settings.place, signer)
+    desk = Desk(database, clock, settings.policy(), recipients, escalation, links, wake)
     outbound = Outbound(settings.kafka_bootstrap_servers)
     publisher = Outbound(settings.kafka_bootstrap_servers)
     reception = Reception(clock, metrics)
     intake = Intake(desk, metrics, outbound.set_aside)
     inbound = Inbound(settings.kafka_bootstrap_servers, settings.kafka_group, intake, reception, crew.stop)
     channels = channels_of(settings, recipients, clock)
-    delivery = Delivery(database, clock, channels, metrics, holder, publish_bell.ring)
+    delivery = Delivery(database, clock, channels, metrics, holder, publish_bell.ring, desk.nobody_reached)
     publishing = Publishing(database, clock, publisher, metrics, holder)
-    context = Context(database, clock, desk, cipher, recipients, reception, metrics, crew.stop)
+    context = Context(database, clock, desk, cipher, recipients, reception, metrics, crew.stop, signer)
     health = Health({"threads": crew.missing}, {"database": lambda: writable(database)})
     exposition = expose(metrics, health, settings)
 
@@ -94,7 +100,7 @@ def run(settings: Settings) -> int:
     server = web_server(create_app(context, House.of(settings.public_url, settings.allowed_hosts)))
     crew.start("web", lambda: server.run(sockets=[door]))
     try:
-        if prepare(database, holder, crew):
+        if prepare(database, signer, holder, crew):
             for worker in range(settings.workers):
                 crew.start(f"delivery-{worker}", lambda: deliver_until(crew.stop, delivery, delivery_bell))
             crew.start("publishing", lambda: publish_until(crew.stop, publishing, publish_bell))
@@ -180,7 +186,7 @@ def web_server(app: Callable[..., object]) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def prepare(database: Database, holder: str, crew: Crew) -> bool:
+def prepare(database: Database, signer: LinkSigner, holder: str, crew: Crew) -> bool:
     """Wait for the database, however long; False when asked to stop before it came."""
     said = False
     while not crew.stop.is_set():
@@ -188,6 +194,7 @@ def prepare(database: Database, holder: str, crew: Crew) -> bool:
             database.prepare()
             with database.writing() as session:
                 release(session, holder)
+            signer.prime()
             return True
         except StoreUnavailable as error:
             if not said:

@@ -189,7 +189,7 @@ def standing(facts: StudyFacts) -> Standing:
     if failed := _newest(f for f in latest if f.outcome is Outcome.FAILED):
         return Standing(Verdict.FAILED, failed)
     if facts.result_unreadable:
-        return Standing(Verdict.FAILED, _newest(latest))
+        return Standing(Verdict.FAILED)
     if negative := _newest(f for f in latest if f.outcome is Outcome.NEGATIVE):
         return Standing(Verdict.CLEAR, negative)
     if unread := _newest(latest):

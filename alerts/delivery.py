@@ -40,6 +40,7 @@ class Delivery:
         metrics: AlertMetrics,
         holder: str,
         recorded: Wake = lambda: None,
+        gave_up: Callable[[str], None] = lambda _alert_id: None,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -47,6 +48,7 @@ class Delivery:
         self._metrics = metrics
         self._holder = holder
         self._recorded = recorded
+        self._gave_up = gave_up
 
     def deliver_one(self) -> bool:
         """Attempt the most urgent notice; False when none is due.
@@ -89,7 +91,7 @@ class Delivery:
         now = self._clock.now()
         retry_at = now + retry_after(failure.kind, attempt.attempts, failure.retry_after_seconds)
         with self._database.writing() as session:
-            record_failure(
+            people_now_know = record_failure(
                 session,
                 attempt.message.notice_id,
                 failure.kind,
@@ -98,6 +100,8 @@ class Delivery:
                 retry_at,
                 people_must_know=people_must_know(failure.kind, attempt.attempts),
             )
+        if people_now_know:
+            self._gave_up(attempt.message.alert_id)
         self._count(attempt, failure.kind)
         log.warning("notice not delivered", extra=_fields(attempt) | {"failure": failure.kind, "detail": str(failure)})
 

@@ -5,22 +5,23 @@ in the store, or neither is.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from alerts.decision import Audience, Decision, Policy, Step, decide
+from alerts.decision import Audience, Decision, Policy, Reason, Step, decide, standing
 from alerts.errors import UnknownAlert
-from alerts.life import Happening, Life
+from alerts.escalation import Escalation
+from alerts.life import Happening, Life, Topic, Via
+from alerts.links import Links
 from alerts.messages import PURPOSES, Purpose, compose
 from alerts.ports import Clock, Wake
 from alerts.recipients import Recipients
 from alerts.store.database import Database
-from alerts.store.outbox import Address, enqueue, happen, note, notice_id_of, supersede, told
+from alerts.store.outbox import Address, enqueue, happen, note, notice_id_of, ring_failed, supersede, told
 from alerts.store.schema import Alert, Series, Study
 from alerts.store.studies import (
     add_finding,
@@ -35,26 +36,8 @@ from alerts.store.studies import (
 from streams.contracts.alerts import AlertState
 from streams.contracts.findings import FindingProduced
 
-
-class Via(StrEnum):
-    """How somebody acknowledged."""
-
-    PAGE = "page"
-    LINK = "link"
-    API = "api"
-
-
-@dataclass(frozen=True)
-class Links:
-    """Makes the addresses that messages carry."""
-
-    public_url: str
-    place: str = ""
-    """The site's name for itself, in every message."""
-    acknowledge: Callable[[str, str, datetime], str | None] = lambda _alert, _recipient, _now: None
-
-    def study(self, study_key: str) -> str:
-        return f"{self.public_url}/studies/{study_key}"
+NOBODY_TO_TELL = "nobody_to_tell"
+NAMES_CHARACTERS = 120
 
 
 @dataclass(frozen=True)
@@ -65,6 +48,7 @@ class Desk:
     clock: Clock
     policy: Policy
     recipients: Recipients | None
+    escalation: Escalation
     links: Links
     wake: Wake = field(default=lambda: None)
     """Called after each commit that may have put something in the outbox."""
@@ -105,16 +89,32 @@ class Desk:
             session.get_one(Series, series_key).identity = envelope
 
     def look_again(self) -> int:
-        """Decide again about the studies whose time has come; returns how many."""
+        """Do what the clock alone makes due: studies to decide again, alerts to ring again; returns how many."""
         now = self.clock.now()
         with self.database.reading() as session:
-            due = session.scalars(select(Study.study_key).where(Study.look_again_at <= now)).all()
-        for study_key in due:
+            studies = session.scalars(select(Study.study_key).where(Study.look_again_at <= now)).all()
+            unanswered = session.scalars(select(Alert.study_key).where(Alert.rings_at <= now)).all()
+        for study_key in studies:
             with self.database.writing() as session:
                 self._settle(session, lock_study(session, study_key, now), now)
-        if due:
+        for study_key in unanswered:
+            with self.database.writing() as session:
+                self._ring_again(session, lock_study(session, study_key, now), now)
+        if studies or unanswered:
             self.wake()
-        return len(due)
+        return len(studies) + len(unanswered)
+
+    def nobody_reached(self, alert_id: str) -> None:
+        """A message has failed for good: if the whole ring has, and others can be rung, do not wait for an answer."""
+        now = self.clock.now()
+        with self.database.writing() as session:
+            alert = session.get(Alert, alert_id, with_for_update=True)
+            if alert is None or alert.rings_at is None or not ring_failed(session, alert):
+                return
+            finding = _finding_of_alert(session, alert)
+            calling_ae = finding.calling_ae if finding else None
+            if self.escalation.has_other_people(Topic(alert.topic), calling_ae, alert.round):
+                alert.rings_at = min(alert.rings_at, now)
 
     def acknowledge(self, alert_id: str, by: str, via: Via) -> Life:
         """Somebody answered: who, when and how is kept; the first answer stays the answer.
@@ -132,6 +132,7 @@ class Desk:
             if answers:
                 alert.acknowledged_at, alert.acknowledged_by, alert.acknowledged_via = now, by, via
             alert.rings_at = None
+            supersede(session, alert.alert_id, purpose=Purpose.REMINDER)
             life = life_of(alert)
         self.wake()
         return life
@@ -146,7 +147,7 @@ class Desk:
 
     def _obey(self, session: Session, study: Study, decision: Decision, now: datetime) -> None:
         alert = alert_of(session, study.study_key)
-        to = self._audience(session, alert, decision)
+        before = _told_before(session, alert, decision)
         if alert is None:
             alert = _new_alert(study.study_key, decision, now)
             session.add(alert)
@@ -156,36 +157,54 @@ class Desk:
             _move(session, alert, decision, now)
         if decision.step is not Step.CONFIRM:
             supersede(session, alert.alert_id)
-        self._write_notices(session, alert, decision, PURPOSES[decision.step], to, now)
+        finding = _finding_of_alert(session, alert) if decision.step is not Step.RETRACT else _source(session, decision)
+        rung = self._ring(session, alert, finding, now) if decision.audience is Audience.ON_CALL else []
+        to = list(dict.fromkeys([*rung, *before]))
+        self._write_notices(session, alert, decision, PURPOSES[decision.step], finding, to, now)
+        if decision.audience is not Audience.NOBODY and decision.step is Step.RAISE and not to:
+            note(session, alert, AlertState.DELIVERY_FAILED, now, reason=NOBODY_TO_TELL)
 
-    def _audience(self, session: Session, alert: Alert | None, decision: Decision) -> list[Address]:
-        if decision.audience is Audience.NOBODY:
-            return []
-        maybe = decision.step is not Step.RETRACT
-        before = told(session, alert.alert_id, maybe=maybe) if alert else []
-        on_call = self._everyone() if decision.audience is Audience.ON_CALL else []
-        return list(dict.fromkeys([*on_call, *before]))
+    def _ring(self, session: Session, alert: Alert, finding: FindingProduced | None, now: datetime) -> list[Address]:
+        """One round of the bell: who is to be told, and when it rings again."""
+        ring = self.escalation.ring(Topic(alert.topic), finding.calling_ae if finding else None, alert.round, now)
+        if life_of(alert).waits_for_a_human:
+            alert.rings_at = ring.rings_again_at
+        return self._addresses(ring.names)
 
-    def _everyone(self) -> list[Address]:
-        people = self.recipients.recipients if self.recipients else ()
-        return [Address(recipient.name, channel) for recipient in people for channel in recipient.channels]
+    def _ring_again(self, session: Session, study: Study, now: datetime) -> None:
+        """Nobody has answered: the next round, to the next people."""
+        alert = alert_of(session, study.study_key)
+        if alert is None or alert.rings_at is None or alert.rings_at > now:
+            return  # answered in the meantime
+        finding = _finding_of_alert(session, alert)
+        at = standing(facts_of(session, study))
+        decision = Decision(Step.RAISE, Reason(alert.reason), at, Topic(alert.topic), Audience.ON_CALL, alert.late)
+        alert.round += 1
+        ring = self.escalation.ring(decision.topic, finding.calling_ae if finding else None, alert.round, now)
+        alert.rings_at = ring.rings_again_at
+        happen(
+            session, alert, Happening.ESCALATED, now, by=", ".join(ring.names)[:NAMES_CHARACTERS], reason=ring.reason
+        )
+        self._write_notices(session, alert, decision, Purpose.REMINDER, finding, self._addresses(ring.names), now)
+
+    def _addresses(self, names: Iterable[str]) -> list[Address]:
+        people = [self.recipients.named(name) for name in names] if self.recipients else []
+        return [Address(person.name, channel) for person in people if person for channel in person.channels]
 
     def _write_notices(
-        self, session: Session, alert: Alert, decision: Decision, purpose: Purpose, to: list[Address], now: datetime
+        self,
+        session: Session,
+        alert: Alert,
+        decision: Decision,
+        purpose: Purpose,
+        finding: FindingProduced | None,
+        to: list[Address],
+        now: datetime,
     ) -> None:
-        source = decision.standing.source
-        finding = finding_of(session, source.series_key, source.revision) if source else None
+        series_key, revision = (finding.series_key, finding.revision) if finding else (None, None)
         for address in to:
-            notice_id = notice_id_of(
-                alert.alert_id,
-                source.series_key if source else None,
-                source.revision if source else None,
-                purpose,
-                alert.round,
-                address,
-            )
             message = compose(
-                notice_id=notice_id,
+                notice_id=notice_id_of(alert.alert_id, series_key, revision, purpose, alert.round, address),
                 alert_id=alert.alert_id,
                 study_key=alert.study_key,
                 purpose=purpose,
@@ -200,6 +219,24 @@ class Desk:
             )
             supersede(session, alert.alert_id, address)
             enqueue(session, message, address, now)
+
+
+def _told_before(session: Session, alert: Alert | None, decision: Decision) -> list[Address]:
+    """Who must hear of a change: what is taken back goes to those who may have got it, and to nobody else."""
+    if alert is None or decision.audience is Audience.NOBODY:
+        return []
+    return told(session, alert.alert_id, maybe=decision.step is not Step.RETRACT)
+
+
+def _source(session: Session, decision: Decision) -> FindingProduced | None:
+    source = decision.standing.source
+    return finding_of(session, source.series_key, source.revision) if source else None
+
+
+def _finding_of_alert(session: Session, alert: Alert) -> FindingProduced | None:
+    if alert.series_key is None or alert.finding_revision is None:
+        return None
+    return finding_of(session, alert.series_key, alert.finding_revision)
 
 
 def alert_id_of(study_key: str) -> str:

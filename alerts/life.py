@@ -56,6 +56,14 @@ class Happening(StrEnum):
     CLOSED = "closed"
 
 
+class Via(StrEnum):
+    """How somebody acknowledged."""
+
+    PAGE = "page"
+    LINK = "link"
+    API = "api"
+
+
 PUBLISHED_AS = {
     Happening.SENT: AlertState.SENT,
     Happening.DELIVERED: AlertState.DELIVERED,

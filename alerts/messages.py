@@ -109,11 +109,9 @@ def headline(purpose: Purpose, decision: Decision, finding: FindingProduced | No
 
 def _finding_line(decision: Decision, finding: FindingProduced | None) -> str:
     if finding is None:
-        return "Not analysed: the result could not be read. Read the images yourself"
+        return "Not analysed: a result could not be read. Read the images yourself"
     if decision.standing.verdict is Verdict.BLEED:
         return wording.bleed_words(finding)
-    if decision.standing.verdict is Verdict.FAILED and finding.status is not FindingStatus.FAILED:
-        return "Not analysed: a result could not be read. Read the images yourself"
     return f"{wording.verdict_words(finding)}. Read the images yourself"
 
 

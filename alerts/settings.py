@@ -19,6 +19,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from alerts.channels.email import Smtp
 from alerts.decision import Policy, TellNotAssessable
 from alerts.errors import SettingsRefused
+from alerts.escalation import Escalation, RingByPolicy, RingEveryone
+from alerts.oncall import OnCall, mistakes
 from alerts.recipients import ChannelKind, Recipients
 from streams.contracts.errors import WeakSecret
 from streams.contracts.identities import IdentityCipher
@@ -50,6 +52,8 @@ class Settings(BaseSettings):
     instance: str | None = None
     recipients_file: Path | None = None
     recipients: str | None = None
+    oncall_file: Path | None = None
+    remind_after_seconds: PositiveFloat = 300
     smtp: Smtp | None = None
     place: str = Field(default="", max_length=80)
     workers: int = Field(default=8, ge=1, le=64)
@@ -144,11 +148,37 @@ def _recipients_text(settings: Settings) -> tuple[str, str | None]:
         raise SettingsRefused(f"set {PREFIX}RECIPIENTS_FILE or {PREFIX}RECIPIENTS, not both")
     if settings.recipients_file is None:
         return f"{PREFIX}RECIPIENTS", settings.recipients
+    where = f"{PREFIX}RECIPIENTS_FILE"
+    return where, _text_of(settings.recipients_file, where)
+
+
+def load_escalation(settings: Settings, recipients: Recipients | None) -> Escalation:
+    """Who is rung and when: by the on-call file, or everybody again and again.
+
+    Raises:
+        SettingsRefused: unreadable, invalid, or it names somebody who cannot be reached.
+    """
+    names = recipients.names if recipients else ()
+    if settings.oncall_file is None:
+        return RingEveryone(names, timedelta(seconds=settings.remind_after_seconds))
+    where = f"{PREFIX}ONCALL_FILE"
     try:
-        return f"{PREFIX}RECIPIENTS_FILE", settings.recipients_file.read_text()
+        on_call = OnCall.model_validate(yaml.safe_load(_text_of(settings.oncall_file, where)))
+    except yaml.YAMLError:
+        raise SettingsRefused(f"{where} is not YAML") from None
+    except ValidationError as error:
+        raise SettingsRefused(f"{where}: {_sentence(error)}") from None
+    if wrong := mistakes(on_call, names):
+        raise SettingsRefused(f"{where}: {wrong[0]}")
+    return RingByPolicy(on_call, names)
+
+
+def _text_of(file: Path, where: str) -> str:
+    try:
+        return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        raise SettingsRefused(f"{PREFIX}RECIPIENTS_FILE cannot be read: {reason}") from None
+        raise SettingsRefused(f"{where} cannot be read: {reason}") from None
 
 
 def load_cipher(settings: Settings) -> IdentityCipher | None:

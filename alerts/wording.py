@@ -9,7 +9,8 @@ from datetime import timedelta
 
 from alerts.decision import Audience, Reason, Verdict, leading_type, sides_of
 from alerts.errors import FailureKind
-from alerts.life import Answer, Claim
+from alerts.escalation import RingReason
+from alerts.life import Answer, Claim, Via
 from alerts.recipients import ChannelKind
 from streams.contracts.alerts import AlertState
 from streams.contracts.findings import (
@@ -163,6 +164,16 @@ FAILURES = {
     FailureKind.REFUSED: "refused the message",
     FailureKind.BROKEN: "failed",
 }
+
+RING_REASONS = {
+    RingReason.STEP: "as the on-call plan says",
+    RingReason.NOBODY_ANSWERED: "nobody answered",
+    RingReason.GAP: "nobody is on duty at this step, so the fall-back rings",
+    RingReason.FALL_BACK: "nobody answered any step, so the fall-back rings",
+    RingReason.EVERYBODY: "nobody is on duty at all, so everybody rings",
+}
+
+VIAS = {Via.PAGE: "on the page", Via.LINK: "by the link in the message", Via.API: "through the API"}
 
 CHANNELS = {ChannelKind.WEBHOOK: "webhook", ChannelKind.EMAIL: "e-mail"}
 

@@ -14,13 +14,15 @@ from sqlalchemy.orm import Session
 
 from alerts import wording
 from alerts.decision import Reason, Verdict
-from alerts.errors import FailureKind, UnknownStudy
-from alerts.life import WAITING_FOR_A_HUMAN, Answer, Claim, Topic
+from alerts.desk import NOBODY_TO_TELL
+from alerts.errors import FailureKind, UnknownAlert, UnknownStudy
+from alerts.escalation import RingReason
+from alerts.life import WAITING_FOR_A_HUMAN, Answer, Claim, Topic, Via
 from alerts.recipients import ChannelKind
 from alerts.store.outbox import OWED, NoticeState
 from alerts.store.schema import Alert, Finding, Happened, Notice, Series, Study
 from alerts.store.studies import life_of
-from streams.contracts.alerts import AlertChanged
+from streams.contracts.alerts import AlertChanged, AlertState
 from streams.contracts.errors import ContractError
 from streams.contracts.findings import FindingProduced, Outcome
 from streams.contracts.identities import IdentityCipher, SeriesIdentity, StudyIdentity
@@ -145,7 +147,7 @@ class EventView(View):
         if self.event.recipient and self.event.channel:
             parts.append(f"{self.event.recipient} by {wording.CHANNELS[ChannelKind(self.event.channel)]}")
         if self.event.by:
-            parts.append(f"by {self.event.by}")
+            parts.append(f"{'to' if self.event.state is AlertState.ESCALATED else 'by'} {self.event.by}")
         if self.event.reason:
             parts.append(reason_in_words(self.event.reason))
         return ", ".join(parts)
@@ -157,6 +159,12 @@ def reason_in_words(reason: str) -> str:
         return wording.REASONS[Reason(reason)]
     if reason in set(FailureKind):
         return wording.FAILURES[FailureKind(reason)]
+    if reason in set(RingReason):
+        return wording.RING_REASONS[RingReason(reason)]
+    if reason in set(Via):
+        return wording.VIAS[Via(reason)]
+    if reason == NOBODY_TO_TELL:
+        return "nobody is configured to be told"
     return reason
 
 
@@ -185,6 +193,18 @@ def one_study(session: Session, study_key: str) -> StudyView:
     if not views:
         raise UnknownStudy(study_key)
     return views[0]
+
+
+def study_of_alert(session: Session, alert_id: str) -> StudyView:
+    """The study that an alert is about.
+
+    Raises:
+        UnknownAlert: there is none of this id.
+    """
+    study_key = session.scalar(select(Alert.study_key).where(Alert.alert_id == alert_id))
+    if study_key is None:
+        raise UnknownAlert(alert_id)
+    return one_study(session, study_key)
 
 
 def alerts_of(session: Session, *, waiting_only: bool) -> list[AlertView]:

@@ -66,6 +66,15 @@ class Database:
         with _translated(), Session(self._reader, expire_on_commit=False) as session, session.begin():
             yield session
 
+    def secret(self, name: str, fresh: bytes) -> bytes:
+        """The store's secret of this name; ``fresh`` where it had none. The same for every instance."""
+        with self.writing() as session:
+            kept = session.get(Meta, name, with_for_update=True)
+            if kept is None:
+                kept = Meta(name=name, value=fresh.hex())
+                session.add(kept)
+            return bytes.fromhex(kept.value)
+
     def touch(self) -> None:
         """Write something, to see whether it can be done.
 

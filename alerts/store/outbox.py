@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, aliased
 
 from alerts.errors import FailureKind
 from alerts.life import PUBLISHED_AS, Happening
-from alerts.messages import Message
+from alerts.messages import Message, Purpose
 from alerts.recipients import ChannelKind
 from alerts.store.schema import Alert, Finding, Happened, Lease, Notice
 from alerts.store.studies import insert_missing, life_of
@@ -102,12 +102,29 @@ def told(session: Session, alert_id: str, *, maybe: bool) -> list[Address]:
     return [Address(recipient, ChannelKind(channel)) for recipient, channel in session.execute(query)]
 
 
-def supersede(session: Session, alert_id: str, address: Address | None = None) -> None:
-    """Send no more what a newer message replaces: of the whole alert, or of one address."""
+def supersede(session: Session, alert_id: str, address: Address | None = None, purpose: Purpose | None = None) -> None:
+    """Send no more what has been overtaken: of the whole alert, of one address, or of one purpose."""
     owed = update(Notice).where(Notice.alert_id == alert_id, Notice.state.in_(OWED))
     if address:
         owed = owed.where(Notice.recipient == address.recipient, Notice.channel == address.channel)
+    if purpose:
+        owed = owed.where(Notice.purpose == purpose)
     session.execute(owed.values(state=NoticeState.SUPERSEDED))
+
+
+def ring_failed(session: Session, alert: Alert) -> bool:
+    """Whether every message of the alert's present round has failed so often that people must know."""
+    states = set(
+        session.scalars(
+            select(Notice.state).where(
+                Notice.alert_id == alert.alert_id,
+                Notice.round == alert.round,
+                Notice.created_at >= alert.raised_at,
+                Notice.state != NoticeState.SUPERSEDED,
+            )
+        )
+    )
+    return states == {NoticeState.FAILED}
 
 
 def claim(session: Session, holder: str, now: datetime, lease: timedelta) -> Attempt | None:
@@ -179,24 +196,21 @@ def record_failure(
     retry_at: datetime,
     *,
     people_must_know: bool,
-) -> None:
-    """The attempt failed; it is due again at ``retry_at``. A superseded notice stays so."""
+) -> bool:
+    """The attempt failed; it is due again at ``retry_at``. Says whether people must know from now on.
+
+    A superseded notice stays so.
+    """
     notice = session.get_one(Notice, notice_id)
     notice.leased_until = notice.leased_by = None
     notice.failure, notice.failure_detail = kind, detail
     notice.due_at = retry_at
-    if people_must_know and notice.state == NoticeState.PENDING:
-        notice.state = NoticeState.FAILED
-        address = _address(notice)
-        happen(
-            session,
-            _alert(session, notice),
-            Happening.DELIVERY_FAILED,
-            now,
-            address=address,
-            notice=notice,
-            reason=kind,
-        )
+    if not people_must_know or notice.state != NoticeState.PENDING:
+        return False
+    notice.state = NoticeState.FAILED
+    alert, address = _alert(session, notice), _address(notice)
+    happen(session, alert, Happening.DELIVERY_FAILED, now, address=address, notice=notice, reason=kind)
+    return True
 
 
 def happen(

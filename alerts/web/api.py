@@ -7,8 +7,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from alerts import worklist
-from alerts.desk import Via
-from alerts.life import Answer, Claim, Topic
+from alerts.life import Answer, Claim, Topic, Via
 from alerts.web.context import Context
 from alerts.worklist import AlertView, EventView, StudyView
 from streams.contracts.alerts import AlertChanged

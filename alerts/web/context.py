@@ -1,10 +1,10 @@
 """What the pages and the API work with."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from alerts.broker import Reception
 from alerts.desk import Desk
+from alerts.links import LinkSigner
 from alerts.metrics import AlertMetrics
 from alerts.ports import Clock, Stop
 from alerts.recipients import Recipients
@@ -22,5 +22,4 @@ class Context:
     reception: Reception
     metrics: AlertMetrics
     stop: Stop
-    read_link: Callable[[str], tuple[str, str]] | None = None
-    """Opens a signed acknowledge link: alert and recipient."""
+    signer: LinkSigner

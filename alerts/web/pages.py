@@ -14,8 +14,8 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.templating import Jinja2Templates
 
 from alerts import wording, worklist
-from alerts.desk import Via
 from alerts.errors import StoreUnavailable
+from alerts.life import Via
 from alerts.store.studies import PictureKind, picture_of
 from alerts.web import study_page
 from alerts.web.context import Context
@@ -97,6 +97,23 @@ def create_router(context: Context) -> APIRouter:
         study = form.get("study", [""])[0]
         back = f"/studies/{study}" if len(study) == len(alert_id) and study.isalnum() else "/"
         return RedirectResponse(back, status_code=HTTPStatus.SEE_OTHER)
+
+    @router.get("/acknowledge/{token}")
+    def ask(request: Request, token: str) -> Response:
+        """The page behind the link in a message; looking at it changes nothing."""
+        opened = context.signer.open(token, context.clock.now())
+        with context.database.reading() as session:
+            view = worklist.study_of_alert(session, opened.alert_id)
+        facts = {"view": view, "recipient": opened.recipient, "token": token, "now": context.clock.now()}
+        return templates.TemplateResponse(request, "acknowledge.html", facts | {"banners": banners(context)})
+
+    @router.post("/acknowledge/{token}")
+    def answer(token: str) -> Response:
+        """The one tap."""
+        opened = context.signer.open(token, context.clock.now())
+        context.desk.acknowledge(opened.alert_id, opened.recipient, Via.LINK)
+        context.metrics.acknowledgements.inc()
+        return RedirectResponse(f"/acknowledge/{token}", status_code=HTTPStatus.SEE_OTHER)
 
     @router.get("/events")
     async def events() -> Response:

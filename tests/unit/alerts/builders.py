@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from alerts.decision import Policy
-from alerts.desk import Desk, Links
+from alerts.desk import Desk
 from alerts.errors import ChannelError
+from alerts.escalation import Escalation, RingEveryone
+from alerts.links import Links, LinkSigner
 from alerts.messages import Message
 from alerts.recipients import ChannelKind, Recipients
 from alerts.store.database import Database
@@ -145,6 +147,9 @@ RECIPIENTS = Recipients.model_validate(
 )
 
 
+SIGNER = LinkSigner(lambda: b"s" * 32)
+
+
 @dataclass
 class Phone:
     """A channel that takes what it is sent, or fails as told."""
@@ -183,6 +188,10 @@ def a_desk(
     *,
     policy: Policy | None = None,
     recipients: Recipients | None = RECIPIENTS,
+    escalation: Escalation | None = None,
     wake: Callable[[], None] = lambda: None,
 ) -> Desk:
-    return Desk(database, clock, policy or Policy(), recipients, Links("http://127.0.0.1:8080"), wake)
+    names = recipients.names if recipients else ()
+    escalation = escalation or RingEveryone(names, timedelta(minutes=5))
+    links = Links("http://127.0.0.1:8080", "Ward 7", SIGNER)
+    return Desk(database, clock, policy or Policy(), recipients, escalation, links, wake)
