@@ -104,7 +104,7 @@ def run(settings: Settings) -> int:
             for worker in range(settings.workers):
                 crew.start(f"delivery-{worker}", lambda: deliver_until(crew.stop, delivery, delivery_bell))
             crew.start("publishing", lambda: publish_until(crew.stop, publishing, publish_bell))
-            crew.start("ticker", lambda: tick_until(crew.stop, Ticker(desk, metrics)))
+            crew.start("ticker", lambda: tick_until(crew.stop, Ticker(desk, metrics, reception)))
             crew.start("consumer", inbound.run)
             log.info("ready", extra={"url": url, "metrics_port": exposition.port})
         return watch(crew)

@@ -106,6 +106,8 @@ class Reception:
         self._metrics = metrics
         self.deaf_since: datetime | None = clock.now()
         """None while connected."""
+        self.caught_up = False
+        """Whether everything that waited in Kafka when this service started has been read."""
 
     def hears(self, connected: bool) -> None:
         if connected:
@@ -173,7 +175,10 @@ class Inbound:
     def _consume(self, consumer: Any) -> None:
         while not self._stop.is_set():
             batches = consumer.poll(timeout_ms=POLL_MS)
-            self._reception.hears(bool(batches) or connected(consumer))
+            hears = bool(batches) or connected(consumer)
+            self._reception.hears(hears)
+            if hears and not batches:
+                self._reception.caught_up = True
             if self._reception.deaf_seconds > DEAF_SECONDS:
                 raise KafkaError("deaf")
             for partition, records in batches.items():

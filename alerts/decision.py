@@ -53,6 +53,7 @@ class Reason(StrEnum):
     LISTED_ONLY = "listed_only"
     WAITING_FOR_OTHER_SERIES = "waiting_for_other_series"
     NOTHING_YET = "nothing_yet"
+    NO_RESULT_IN_TIME = "no_result_in_time"
     ALREADY_TOLD = "already_told"
 
 
@@ -83,6 +84,8 @@ class Policy:
     wait_for_other_series: timedelta = timedelta(seconds=90)
     """How long an unreadable series waits for a readable one (localizers come first) before people are told."""
     tell_confirmed: bool = False
+    result_within: timedelta = timedelta(minutes=10)
+    """A study that has come in and has no result at all for so long is told as not analysed."""
     late_after: timedelta = timedelta(minutes=10)
     """A finding older than this when it gets here is marked late."""
     page_within: timedelta = timedelta(hours=24)
@@ -148,6 +151,7 @@ class StudyFacts:
     told: Told | None = None
     result_unreadable: bool = False
     """A finding of this study came that could not be parsed."""
+    first_seen_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -241,8 +245,8 @@ def decide(facts: StudyFacts, policy: Policy, now: datetime) -> Decision:
             return _not_assessable(at, facts.told, policy, now)
         case Verdict.CLEAR:
             return _clear(at, facts.told)
-        case _:
-            return Decision(Step.NOTHING, Reason.NOTHING_YET, at)
+        case Verdict.ARRIVING:
+            return _arriving(at, facts, policy, now)
 
 
 def _bleed(at: Standing, told: Told | None, policy: Policy, now: datetime) -> Decision:
@@ -296,6 +300,16 @@ def _clear(at: Standing, told: Told | None) -> Decision:
     if told and told.life.claim is not Claim.RETRACTED:
         return Decision(Step.RETRACT, Reason.ANALYSED_AFTER_ALL, at, Topic.NOT_ANALYSED, Audience.TOLD)
     return Decision(Step.NOTHING, Reason.NEGATIVE, at)
+
+
+def _arriving(at: Standing, facts: StudyFacts, policy: Policy, now: datetime) -> Decision:
+    """Silence must not last: whoever should have read it may be gone."""
+    if facts.first_seen_at is None or now - facts.first_seen_at > policy.page_within:
+        return Decision(Step.NOTHING, Reason.NOTHING_YET, at)
+    overdue_at = facts.first_seen_at + policy.result_within
+    if now < overdue_at:
+        return Decision(Step.NOTHING, Reason.NOTHING_YET, at, look_again_at=overdue_at)
+    return _not_analysed(at, facts.told, policy, now, Reason.NO_RESULT_IN_TIME, tell=True)
 
 
 def _ring(at: Standing, topic: Topic, reason: Reason, policy: Policy, now: datetime) -> Decision:

@@ -7,21 +7,22 @@ in the store, or neither is.
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from alerts.decision import Audience, Decision, Policy, Reason, Step, decide, standing
+from alerts.decision import Audience, Decision, Policy, Reason, Step, Verdict, decide, standing
 from alerts.errors import UnknownAlert
 from alerts.escalation import Escalation
-from alerts.life import Happening, Life, Topic, Via
+from alerts.life import Answer, Claim, Happening, Life, Topic, Via
 from alerts.links import Links
 from alerts.messages import PURPOSES, Purpose, compose
 from alerts.ports import Clock, Wake
 from alerts.recipients import Recipients
 from alerts.store.database import Database
 from alerts.store.outbox import Address, enqueue, happen, note, notice_id_of, ring_failed, supersede, told
+from alerts.store.record import EntryKind, append
 from alerts.store.schema import Alert, Series, Study
 from alerts.store.studies import (
     add_finding,
@@ -38,6 +39,8 @@ from streams.contracts.findings import FindingProduced
 
 NOBODY_TO_TELL = "nobody_to_tell"
 NAMES_CHARACTERS = 120
+CLOSES_AFTER = timedelta(hours=24)
+NOT_ON_RECORD = {"key_slices": {"__all__": {"image_png", "heat_map_png", "probabilities"}}}
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,10 @@ class Desk:
 
     def take_study_identity(self, study_key: str, envelope: bytes, seen_at: datetime) -> None:
         with self.database.writing() as session:
-            lock_study(session, study_key, seen_at).identity = envelope
+            study = lock_study(session, study_key, seen_at)
+            study.identity = envelope
+            if study.verdict == Verdict.ARRIVING:
+                study.look_again_at = study.first_seen_at + self.policy.result_within
 
     def take_series_identity(self, study_key: str, series_key: str, envelope: bytes, seen_at: datetime) -> None:
         with self.database.writing() as session:
@@ -88,11 +94,18 @@ class Desk:
             insert_missing(session, Series, series_key=series_key, study_key=study_key)
             session.get_one(Series, series_key).identity = envelope
 
-    def look_again(self) -> int:
-        """Do what the clock alone makes due: studies to decide again, alerts to ring again; returns how many."""
+    def look_again(self, *, caught_up: bool = True) -> int:
+        """Do what the clock alone makes due: studies to decide again, alerts to ring again; returns how many.
+
+        Args:
+            caught_up: False while results may be waiting unread in Kafka: no study is then missed for its silence.
+        """
         now = self.clock.now()
+        due = select(Study.study_key).where(Study.look_again_at <= now)
+        if not caught_up:
+            due = due.where(Study.verdict != Verdict.ARRIVING)
         with self.database.reading() as session:
-            studies = session.scalars(select(Study.study_key).where(Study.look_again_at <= now)).all()
+            studies = session.scalars(due).all()
             unanswered = session.scalars(select(Alert.study_key).where(Alert.rings_at <= now)).all()
         for study_key in studies:
             with self.database.writing() as session:
@@ -103,6 +116,18 @@ class Desk:
         if studies or unanswered:
             self.wake()
         return len(studies) + len(unanswered)
+
+    def close_old(self) -> int:
+        """Close what needs no answer any more and has been quiet for a while; returns how many."""
+        now = self.clock.now()
+        done = or_(Alert.answer == Answer.ACKNOWLEDGED, Alert.claim == Claim.RETRACTED)
+        quiet = select(Alert).where(done, Alert.answer != Answer.CLOSED, Alert.changed_at < now - CLOSES_AFTER)
+        with self.database.writing() as session:
+            alerts = session.scalars(quiet.with_for_update(skip_locked=True)).all()
+            for alert in alerts:
+                happen(session, alert, Happening.CLOSED, now)
+                alert.rings_at = None
+        return len(alerts)
 
     def nobody_reached(self, alert_id: str) -> None:
         """A message has failed for good: if the whole ring has, and others can be rung, do not wait for an answer."""
@@ -115,6 +140,14 @@ class Desk:
             calling_ae = finding.calling_ae if finding else None
             if self.escalation.has_other_people(Topic(alert.topic), calling_ae, alert.round):
                 alert.rings_at = min(alert.rings_at, now)
+
+    def decide_again(self, study_key: str) -> Decision:
+        """Put right what the auditor has found."""
+        now = self.clock.now()
+        with self.database.writing() as session:
+            decision = self._settle(session, lock_study(session, study_key, now), now)
+        self.wake()
+        return decision
 
     def acknowledge(self, alert_id: str, by: str, via: Via) -> Life:
         """Somebody answered: who, when and how is kept; the first answer stays the answer.
@@ -141,6 +174,7 @@ class Desk:
         decision = decide(facts_of(session, study), self.policy, now)
         study.verdict, study.reason = decision.standing.verdict, decision.reason
         study.changed_at, study.look_again_at = now, decision.look_again_at
+        append(session, EntryKind.DECISION, now, study.study_key, _on_record(decision, _source(session, decision)))
         if decision.step is not Step.NOTHING:
             self._obey(session, study, decision, now)
         return decision
@@ -231,6 +265,20 @@ def _told_before(session: Session, alert: Alert | None, decision: Decision) -> l
 def _source(session: Session, decision: Decision) -> FindingProduced | None:
     source = decision.standing.source
     return finding_of(session, source.series_key, source.revision) if source else None
+
+
+def _on_record(decision: Decision, finding: FindingProduced | None) -> dict[str, object]:
+    """What the record keeps of a decision: what it rests on, and what follows."""
+    evidence = finding.model_dump(mode="json", exclude_none=True, exclude=NOT_ON_RECORD) if finding else {}
+    return {
+        "step": decision.step,
+        "reason": decision.reason,
+        "verdict": decision.standing.verdict,
+        "topic": decision.topic,
+        "audience": decision.audience,
+        "late": decision.late,
+        "finding": evidence,
+    }
 
 
 def _finding_of_alert(session: Session, alert: Alert) -> FindingProduced | None:

@@ -108,6 +108,8 @@ def headline(purpose: Purpose, decision: Decision, finding: FindingProduced | No
 
 
 def _finding_line(decision: Decision, finding: FindingProduced | None) -> str:
+    if decision.standing.verdict is Verdict.ARRIVING:
+        return "Not analysed: no result came in time. Read the images yourself"
     if finding is None:
         return "Not analysed: a result could not be read. Read the images yourself"
     if decision.standing.verdict is Verdict.BLEED:

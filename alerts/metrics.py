@@ -4,6 +4,7 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry
 
+from alerts.audit import Violation
 from alerts.decision import Reason
 from alerts.errors import FailureKind
 from alerts.recipients import ChannelKind
@@ -52,6 +53,7 @@ class AlertMetrics(Instruments):
         self.outbox_oldest = self.gauge("outbox_oldest_seconds", "Age of the oldest of these")
         self.outbox_failed = self.gauge("outbox_failed", "Notices that failed so often that people must know")
         self.events_unpublished = self.gauge("events_unpublished", "Events not yet confirmed on triage.alerts.v1")
+        self.violations = self.gauge("audit_violations", "What the auditor finds wrong now", violation=Violation)
         self.consumer_connected = self.gauge("consumer_connected", "1 while findings can be received")
         self.recipients = self.gauge("recipients", "Recipients who are told; 0 means that nobody is")
 

@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     tell_not_assessable: TellNotAssessable = TellNotAssessable.ALONE
     tell_confirmed: bool = False
     wait_for_other_series_seconds: NonNegativeFloat = 90
+    result_within_seconds: PositiveFloat = 600
     late_after_seconds: PositiveFloat = 600
     page_within_seconds: PositiveFloat = 24 * 3600
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
@@ -86,6 +87,7 @@ class Settings(BaseSettings):
             tell_not_assessable=self.tell_not_assessable,
             tell_confirmed=self.tell_confirmed,
             wait_for_other_series=timedelta(seconds=self.wait_for_other_series_seconds),
+            result_within=timedelta(seconds=self.result_within_seconds),
             late_after=timedelta(seconds=self.late_after_seconds),
             page_within=timedelta(seconds=self.page_within_seconds),
         )

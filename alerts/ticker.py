@@ -1,22 +1,33 @@
 """The ticker: once a second, whatever becomes due by the clock alone, and the gauges."""
 
 import logging
+from collections import Counter
+from datetime import datetime, timedelta
 
 from alerts import worklist
+from alerts.audit import Violation, audit
+from alerts.broker import Reception
 from alerts.desk import Desk
 from alerts.errors import StoreUnavailable
 from alerts.metrics import AlertMetrics
 from alerts.ports import Stop
+from alerts.store.record import head_of
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 
 
+AUDIT_EVERY = timedelta(seconds=10)
+HOUSEKEEPING_EVERY = timedelta(minutes=10)
+
+
 class Ticker:
-    def __init__(self, desk: Desk, metrics: AlertMetrics) -> None:
+    def __init__(self, desk: Desk, metrics: AlertMetrics, reception: Reception) -> None:
         self._desk = desk
         self._metrics = metrics
+        self._reception = reception
+        self._audit_at = self._housekeeping_at = desk.clock.now()
 
     def tick(self) -> None:
         """Do what is due.
@@ -24,8 +35,33 @@ class Ticker:
         Raises:
             StoreUnavailable: it is still due.
         """
-        self._desk.look_again()
+        self._desk.look_again(caught_up=self._reception.caught_up)
         self._gauge()
+        now = self._desk.clock.now()
+        if now >= self._audit_at:
+            self._audit_at = now + AUDIT_EVERY
+            self._audit(now)
+        if now >= self._housekeeping_at:
+            self._housekeeping_at = now + HOUSEKEEPING_EVERY
+            self._desk.close_old()
+            self._note_head()
+
+    def _audit(self, now: datetime) -> None:
+        with self._desk.database.reading() as session:
+            breaches = audit(session, now)
+        counts = Counter(breach.violation for breach in breaches)
+        for violation in Violation:
+            self._metrics.violations.labels(violation).set(counts[violation])
+        for breach in breaches:
+            log.error("the auditor found a breach", extra={"violation": breach.violation, "study": breach.study_key})
+            if breach.violation is Violation.POSITIVE_WITHOUT_ALERT:
+                self._desk.decide_again(breach.study_key)
+
+    def _note_head(self) -> None:
+        """Out of the database's reach, so that a forged record can be told."""
+        with self._desk.database.reading() as session:
+            number, digest = head_of(session)
+        log.info("head of the record", extra={"entries": number, "hash": digest})
 
     def _gauge(self) -> None:
         now = self._desk.clock.now()

@@ -125,6 +125,7 @@ REASONS = {
     Reason.LISTED_ONLY: "listed only, as the site has set",
     Reason.WAITING_FOR_OTHER_SERIES: "waiting for other series",
     Reason.NOTHING_YET: "no result yet",
+    Reason.NO_RESULT_IN_TIME: "no result came in time",
     Reason.ALREADY_TOLD: "already told",
 }
 

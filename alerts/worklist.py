@@ -300,7 +300,9 @@ def urgency_of(verdict: Verdict, alert: AlertView | None) -> Urgency:
                 return Urgency.NOT_ANALYSED_WAITING
             return Urgency.NOT_ANALYSED_ANSWERED if alert else Urgency.NOT_ANALYSED
         case Verdict.ARRIVING:
-            return Urgency.ARRIVING
+            if alert is None:
+                return Urgency.ARRIVING
+            return Urgency.NOT_ANALYSED_WAITING if waits else Urgency.NOT_ANALYSED_ANSWERED
         case Verdict.CLEAR:
             return Urgency.CLEAR
 
@@ -308,6 +310,8 @@ def urgency_of(verdict: Verdict, alert: AlertView | None) -> Urgency:
 def _headline(verdict: Verdict, alert: AlertView | None, series: Iterable[SeriesView]) -> str:
     """What the study's standing rests on, in words."""
     findings = [finding for one in series for finding in one.findings]
+    if verdict is Verdict.ARRIVING and alert:
+        return "Not analysed: no result came in time, read it yourself"
     if verdict is Verdict.BLEED and alert:
         for finding in findings:
             if (finding.series_key, finding.revision) == (alert.series_key, alert.finding_revision):

@@ -17,6 +17,7 @@ from alerts.errors import FailureKind
 from alerts.life import PUBLISHED_AS, Happening
 from alerts.messages import Message, Purpose
 from alerts.recipients import ChannelKind
+from alerts.store.record import EntryKind, append
 from alerts.store.schema import Alert, Finding, Happened, Lease, Notice
 from alerts.store.studies import insert_missing, life_of
 from streams.contracts.alerts import AlertChanged, AlertState
@@ -134,21 +135,23 @@ def claim(session: Session, holder: str, now: datetime, lease: timedelta) -> Att
         other.recipient == Notice.recipient, other.channel == Notice.channel, other.leased_until > now
     )
     due = (
-        select(Notice)
+        select(Notice, Alert)
+        .join(Alert, Alert.alert_id == Notice.alert_id)
         .where(Notice.state.in_(OWED), Notice.due_at <= now, ~lane_busy.exists())
         .order_by(Notice.attempts, Notice.due_at, Notice.number)
         .limit(1)
-        .with_for_update(skip_locked=True, of=Notice)
+        .with_for_update(skip_locked=True)
     )
-    notice = session.scalars(due).one_or_none()
-    if notice is None:
+    found = session.execute(due).one_or_none()
+    if found is None:
         return None
+    notice, alert = found
     notice.attempts += 1
     notice.leased_until, notice.leased_by = now + lease, holder
     address = Address(notice.recipient, ChannelKind(notice.channel))
     if notice.sent_at is None:
         notice.sent_at = now
-        happen(session, _alert(session, notice), Happening.SENT, now, address=address, notice=notice)
+        happen(session, alert, Happening.SENT, now, address=address, notice=notice)
     return Attempt(Message.model_validate_json(notice.message), address, notice.attempts)
 
 
@@ -160,10 +163,9 @@ def release(session: Session, holder: str) -> None:
 
 def record_delivered(session: Session, notice_id: str, now: datetime) -> FirstDelivery | None:
     """The channel accepted the message. Returns the finding's clocks when it is the alert's first to arrive."""
-    notice = session.get_one(Notice, notice_id)
+    alert, notice = _held(session, notice_id)
     notice.state, notice.delivered_at = NoticeState.DELIVERED, now
     notice.leased_until = notice.leased_by = notice.failure = notice.failure_detail = None
-    alert = _alert(session, notice)
     is_first = _is_first_delivery(session, notice)
     happen(session, alert, Happening.DELIVERED, now, address=_address(notice), notice=notice)
     return _clocks(session, notice) if is_first else None
@@ -201,15 +203,14 @@ def record_failure(
 
     A superseded notice stays so.
     """
-    notice = session.get_one(Notice, notice_id)
+    alert, notice = _held(session, notice_id)
     notice.leased_until = notice.leased_by = None
     notice.failure, notice.failure_detail = kind, detail
     notice.due_at = retry_at
     if not people_must_know or notice.state != NoticeState.PENDING:
         return False
     notice.state = NoticeState.FAILED
-    alert, address = _alert(session, notice), _address(notice)
-    happen(session, alert, Happening.DELIVERY_FAILED, now, address=address, notice=notice, reason=kind)
+    happen(session, alert, Happening.DELIVERY_FAILED, now, address=_address(notice), notice=notice, reason=kind)
     return True
 
 
@@ -241,7 +242,7 @@ def note(
     by: str | None = None,
     reason: str | None = None,
 ) -> None:
-    """Write an event of the alert's life, to be shown and to be published."""
+    """Write an event of the alert's life, to be shown, published and kept on record."""
     changed = AlertChanged(
         alert_id=alert.alert_id,
         study_key=alert.study_key,
@@ -254,6 +255,7 @@ def note(
         by=by,
         reason=reason,
     )
+    append(session, EntryKind.ALERT, now, alert.study_key, changed.model_dump(mode="json", exclude_none=True))
     session.add(
         Happened(
             alert_id=alert.alert_id, study_key=alert.study_key, state=state, at=now, body=changed.encode().decode()
@@ -276,9 +278,11 @@ def record_published(session: Session, numbers: list[int], now: datetime) -> Non
     session.execute(update(Happened).where(Happened.number.in_(numbers)).values(published_at=now))
 
 
-def _alert(session: Session, notice: Notice) -> Alert:
-    """The notice's alert, held until the end of the transaction."""
-    return session.scalars(select(Alert).where(Alert.alert_id == notice.alert_id).with_for_update()).one()
+def _held(session: Session, notice_id: str) -> tuple[Alert, Notice]:
+    """A notice and its alert, held until the end of the transaction; the alert first, as everywhere."""
+    of_notice = select(Alert).join(Notice, Notice.alert_id == Alert.alert_id).where(Notice.notice_id == notice_id)
+    alert = session.scalars(of_notice.with_for_update(of=Alert)).one()
+    return alert, session.get_one(Notice, notice_id, with_for_update=True)
 
 
 def _address(notice: Notice) -> Address:

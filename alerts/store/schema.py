@@ -181,3 +181,24 @@ class Lease(Base):
     name: Mapped[str] = mapped_column(WORD, primary_key=True)
     holder: Mapped[str] = mapped_column(NAME)
     until: Mapped[datetime]
+
+
+class Entry(Base):
+    """The record: one link of the hash chain; see :mod:`alerts.store.record`."""
+
+    __tablename__ = "record"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(WORD)
+    study_key: Mapped[str] = mapped_column(KEY, index=True)
+    body: Mapped[str]
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+class RecordHead(Base):
+    """The end of the chain: its one row is the lock under which the record grows."""
+
+    __tablename__ = "record_head"
+    name: Mapped[str] = mapped_column(WORD, primary_key=True)
+    number: Mapped[int]
+    hash: Mapped[str] = mapped_column(String(64))

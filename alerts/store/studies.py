@@ -120,7 +120,7 @@ def facts_of(session: Session, study: Study) -> StudyFacts:
         for key, revision, status, outcome, at, sides, leading, score in session.execute(columns)
     )
     alert = alert_of(session, study.study_key)
-    return StudyFacts(findings, told_of(alert) if alert else None, study.result_unreadable)
+    return StudyFacts(findings, told_of(alert) if alert else None, study.result_unreadable, study.first_seen_at)
 
 
 def alert_of(session: Session, study_key: str) -> Alert | None:

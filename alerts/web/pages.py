@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.templating import Jinja2Templates
 
 from alerts import wording, worklist
+from alerts.audit import WORDS, audit
 from alerts.errors import StoreUnavailable
 from alerts.life import Via
 from alerts.store.studies import PictureKind, picture_of
@@ -143,10 +144,14 @@ def banners(context: Context) -> list[str]:
         found.append("Patients are shown as hashes: no identity key is configured.")
     with context.database.reading() as session:
         counts = worklist.counts(session)
+        breaches = audit(session, context.clock.now())
     if counts.failed:
         messages = "1 message" if counts.failed == 1 else f"{counts.failed} messages"
         found.append(f"{messages} could not be delivered and will be tried again. Do not rely on being paged.")
-    return found
+    violations = sorted({breach.violation for breach in breaches})
+    return found + [
+        f"The auditor found: {WORDS[violation]}. Look through the list below yourself." for violation in violations
+    ]
 
 
 async def _changes(context: Context) -> AsyncIterator[str]:

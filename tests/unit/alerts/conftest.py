@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from sqlalchemy import event
 
 from alerts import worklist
 from alerts.decision import Policy
@@ -119,6 +120,7 @@ class Ward:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     database = Database(f"sqlite:///{tmp_path / 'alerts.sqlite3'}")
+    event.listen(database._engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
     database.prepare()
     yield database
     database.close()
