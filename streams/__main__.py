@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from monitoring.exposition import Exposition
 from monitoring.journal import open_journal
 from streams.app import Wiring, attach, create_app, end_process, health_of
-from streams.contracts.findings import Model
 from streams.contracts.topics import SERIES, SLICES
 from streams.errors import PartitionLayoutUnknown, StreamsError
 from streams.frame_source import KafkaFrameSource
 from streams.metrics import StreamsMetrics
+from streams.model import describe
 from streams.processor import SeriesProcessor
 from streams.reading import PixelWork
 from streams.settings import StreamsSettings
@@ -87,16 +87,6 @@ def open_reader(settings: StreamsSettings, metrics: StreamsMetrics) -> Reader | 
     return reader
 
 
-def describe(reader: Reader) -> Model:
-    manifest = reader.manifest
-    return Model(
-        name=manifest.name,
-        version=manifest.version,
-        sha256=manifest.files[manifest.network_file],
-        runtime=reader.runtime_name,
-    )
-
-
 def wait_for_topics(settings: StreamsSettings) -> int:
     """Partitions of the slice topic, once the cluster answers.
 
@@ -120,7 +110,10 @@ def wait_for_topics(settings: StreamsSettings) -> int:
 
 def _partitions(bootstrap_servers: str) -> tuple[int, int]:
     consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap_servers.split(","), allow_auto_create_topics=False, bootstrap_timeout_ms=2000
+        bootstrap_servers=bootstrap_servers.split(","),
+        enable_auto_commit=False,
+        allow_auto_create_topics=False,
+        bootstrap_timeout_ms=2000,
     )
     try:
         slices, series = (len(consumer.partitions_for_topic(topic.name) or ()) for topic in (SLICES, SERIES))

@@ -20,14 +20,16 @@ class ClosingRules:
         settle_seconds: after the last slice of a series whose only association was released.
         settle_many_seconds: likewise where several associations carried it: some scanners open one per slice.
         quiet_seconds: without a slice, all associations being over, positions not contiguous or slices missing.
-        quiet_open_seconds: without a slice while an association is still open: the scanner may be reconstructing.
+        quiet_open_seconds: without a slice while an association is still open: the scanner may be reconstructing. An
+            association whose end nobody saw (the listener was killed) counts as open; where another one was released
+            and the positions are contiguous, ``quiet_seconds`` are enough.
         overdue_seconds: since the first sign of a series; after this it is closed whatever it looks like.
     """
 
     settle_seconds: float = 1.0
     settle_many_seconds: float = 4.0
     quiet_seconds: float = 10.0
-    quiet_open_seconds: float = 60.0
+    quiet_open_seconds: float = 30.0
     overdue_seconds: float = 1800.0
 
 
@@ -44,6 +46,8 @@ def closed_by(state: SeriesState, now: datetime, rules: ClosingRules) -> ClosedB
     settle = rules.settle_seconds if len(accounts) == 1 else rules.settle_many_seconds
     if over and idle >= timedelta(seconds=settle) and _released_contiguous(state):
         return ClosedBy.RELEASED_CONTIGUOUS
+    if idle >= timedelta(seconds=rules.quiet_seconds) and _released_contiguous(state):
+        return ClosedBy.RELEASED_CONTIGUOUS
     if idle >= timedelta(seconds=rules.quiet_seconds if over else rules.quiet_open_seconds):
         return ClosedBy.QUIET
     if summary.first_slice and now - summary.first_slice >= timedelta(seconds=rules.overdue_seconds):
@@ -58,7 +62,8 @@ def _expected_met(state: SeriesState) -> bool:
 
 def _released_contiguous(state: SeriesState) -> bool:
     accounts = state.summary.associations.values()
-    if not accounts or any(account.kind is not LedgerKind.RELEASED for account in accounts):
+    kinds = {account.kind for account in accounts}
+    if LedgerKind.RELEASED not in kinds or LedgerKind.ABORTED in kinds:
         return False
     if state.frames_missing():
         return False

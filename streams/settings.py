@@ -42,7 +42,7 @@ class StreamsSettings(BaseSettings):
     settle_seconds: PositiveFloat = 1.0
     settle_many_seconds: PositiveFloat = 4.0
     quiet_seconds: PositiveFloat = 10.0
-    quiet_open_seconds: PositiveFloat = 60.0
+    quiet_open_seconds: PositiveFloat = 30.0
     overdue_seconds: PositiveFloat = 1800.0
 
     @property

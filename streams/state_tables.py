@@ -21,7 +21,7 @@ class SeriesTables:
     """
 
     def __init__(self, app: faust.App, partitions: int, timeout_seconds: float) -> None:
-        raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+        raw = {"key_type": bytes, "value_type": bytes}  # bytes are stored as they are
         self._summaries = app.Table("series", partitions=partitions, **raw)
         self._entries = app.Table("entries", partitions=partitions, **raw)
         self._timeout_seconds = timeout_seconds

@@ -19,6 +19,18 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
+def free_run(length: int) -> int:
+    """The first of ``length`` neighbouring TCP ports on loopback that were free a moment ago."""
+    while True:
+        (first,) = free_ports(1)
+        try:
+            for port in range(first, first + length):
+                demand_free(LOOPBACK, port, "a run of ports")
+        except (PortTaken, OverflowError):
+            continue
+        return first
+
+
 def demand_free(host: str, port: int, purpose: str) -> None:
     """Check that we could listen there.
 

@@ -8,7 +8,6 @@ from typing import Annotated, Self
 
 from pydantic import (
     AwareDatetime,
-    Base64Bytes,
     Field,
     FiniteFloat,
     NonNegativeInt,

@@ -35,6 +35,9 @@ def up(
     web_host: Annotated[str, typer.Option(envvar="TOCSIN_ALERTS_HOST")] = LOOPBACK,
     web_port: Annotated[int, typer.Option(envvar="TOCSIN_ALERTS_PORT")] = 8080,
     kafka_port: Annotated[int, typer.Option(help="of the embedded Kafka; the next one is its controller's")] = 19092,
+    metrics_port: Annotated[
+        int, typer.Option(help="of the listener, on loopback; the next two are those of streams and alerts")
+    ] = 9101,
 ) -> None:
     """Run Kafka, listener, streams and alerts on this machine; what crashes is started again.
 
@@ -48,6 +51,9 @@ def up(
         web_port=web_port,
         kafka_port=kafka_port,
         kafka_controller_port=kafka_port + 1,
+        listener_metrics_port=metrics_port,
+        streams_metrics_port=metrics_port + 1,
+        alerts_metrics_port=metrics_port + 2,
     )
     show_log()
     asyncio.run(_run(Node(directory_of(data_dir), with_environment(addresses), say)))

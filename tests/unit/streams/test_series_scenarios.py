@@ -210,6 +210,20 @@ def test_an_aborted_association_and_the_rest_on_another(worker: Worker) -> None:
     assert worker.last.coverage.slices_read == 28
 
 
+def test_an_association_whose_end_nobody_saw_delays_a_complete_series_only_a_little(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in range(1, 15):
+        worker.send(a_slice(number))
+    worker.account(LedgerKind.OPENED, association=key("second"))
+    for number in range(1, 29):
+        worker.send(a_slice(number, association=key("second")))
+    worker.account(LedgerKind.RELEASED, 28, association=key("second"))
+    worker.wait(9)
+    assert worker.story == []
+    worker.wait(2)
+    assert worker.last.outcome is Outcome.NEGATIVE
+
+
 def test_one_association_per_slice_closes_once(worker: Worker) -> None:
     for number in HEAD:
         worker.account(LedgerKind.OPENED, association=key(f"a{number}"))

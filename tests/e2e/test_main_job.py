@@ -1,0 +1,79 @@
+"""The main job: a scanner sends, the doctor is told, and nobody else learns who it was."""
+
+import re
+
+import pytest
+
+from streams.contracts.topics import working_topics
+from tests.e2e.conftest import Patients
+from tests.support.node import UpNode, until
+
+UID_PATTERN = re.compile(rb"\b[0-2](\.(0|[1-9][0-9]*)){5,}\b")
+"""Six components and more: any DICOM UID in use."""
+
+
+def outcome_of(node: UpNode, study_key: str, seconds: float = 60) -> str:
+    def final() -> str | None:
+        for study in node.api("studies"):
+            if study["study_key"] == study_key:
+                ended = [f["outcome"] for f in study["findings"] if f["closed_by"]]
+                return str(ended[0]) if ended else None
+        return None
+
+    return str(until(final, seconds, "the final result"))
+
+
+def test_a_bleed_is_alerted_and_a_clean_head_is_not(node: UpNode, patients: Patients) -> None:
+    bleeding, clean = patients.admit(bleeding=True), patients.admit(bleeding=False)
+    assert node.send(bleeding).accepted == len(bleeding)
+    assert node.send(clean).accepted == len(clean)
+    alert = node.alert_of(node.study_key(bleeding), seconds=60)
+    assert alert["topic"] == "bleed"
+    assert outcome_of(node, node.study_key(bleeding)) == "positive"
+    assert outcome_of(node, node.study_key(clean)) == "negative"
+    assert node.alerts_of(node.study_key(clean)) == []
+
+
+@pytest.mark.parametrize(
+    "syntax", ["RLELossless", "JPEGLSLossless", "JPEG2000Lossless", "DeflatedExplicitVRLittleEndian"]
+)
+def test_every_lossless_syntax_is_read(node: UpNode, patients: Patients, syntax: str) -> None:
+    files = patients.admit(bleeding=True, syntax=syntax)
+    assert node.send(files).accepted == len(files)
+    node.alert_of(node.study_key(files), seconds=60)
+
+
+def test_no_name_no_id_and_no_uid_is_on_the_working_topics(node: UpNode, patients: Patients) -> None:
+    files = patients.admit(bleeding=True, name="UNMISTAKABLE^JANE", patient_id="UNMISTAKABLE-1")
+    node.send(files)
+    node.alert_of(node.study_key(files), seconds=60)
+    looked_at = 0
+    for topic in working_topics():
+        for record in node.messages(topic.name):
+            texts = [record.key or b"", *(value for _, value in record.headers)]
+            if topic.name != "ct.slices.v1":  # its value is pixels
+                texts.append(record.value or b"")
+            for text in texts:
+                looked_at += 1
+                assert b"UNMISTAKABLE" not in text
+                assert not UID_PATTERN.search(text), (topic.name, UID_PATTERN.search(text))
+    assert looked_at > len(files)
+
+
+def test_the_identity_topic_is_sealed(node: UpNode, patients: Patients) -> None:
+    files = patients.admit(bleeding=False, name="UNMISTAKABLE^JOHN")
+    node.send(files)
+    sealed = until(lambda: node.messages("phi.identities.v1"), 20, "an identity")
+    assert all(b"UNMISTAKABLE" not in (record.value or b"") for record in sealed)
+
+
+def test_the_page_shows_the_patient_the_verdict_and_the_picture(node: UpNode, patients: Patients) -> None:
+    files = patients.admit(bleeding=True, name="PAGE^PATIENT")
+    node.send(files)
+    key = node.study_key(files)
+    node.alert_of(key, seconds=60)
+    until(lambda: "PAGE" in node.page(), 20, "the patient on the worklist")
+    study = node.page(f"studies/{key}")
+    assert "Acknowledge" in study
+    assert "hemorrhage" in study.lower()
+    assert ".png" in study
