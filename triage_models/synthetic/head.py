@@ -86,6 +86,14 @@ class Rendered:
     brain: Field
 
 
+@dataclass(frozen=True)
+class Frames:
+    """Points in the template's frame, `[3, ...]` mm, and how far the brain is wrinkled there."""
+
+    skull_mm: Field
+    wrinkle_mm: Field
+
+
 def make_head(rng: np.random.Generator, bleed: str | None, *, shifted: bool) -> Head:
     """A head with the bleed asked for; `shifted` widens every range (another population, for validation)."""
     age = between(rng, 0, 1)
@@ -155,16 +163,16 @@ def _tissue(rng: np.random.Generator, shifted: bool) -> Tissue:
     )
 
 
-def render(head: Head, points_mm: Field, normal: Field, thickness_mm: float) -> Rendered:
-    """HU, bleeds and brain at `points_mm` `[3, ...]` of the head's own frame (RAS mm around the cavity's middle).
+def render(head: Head, frames: Frames, normal: Field, thickness_mm: float) -> Rendered:
+    """HU, bleeds and brain at the points of `frames`.
 
     Where the skull runs obliquely through a slice of `thickness_mm` along `normal`, bone and brain are mixed.
     """
-    skull = _skull_frame(head.shape, points_mm)
+    skull = frames.skull_mm
     cavity = atlas().sample("cavity_mm", skull)
     depth = -cavity
     outward = _outward(skull)
-    brain = _brain_frame(head, skull, depth, outward)
+    brain = _brain_frame(head, frames, depth, outward)
     grey, white = atlas().sample("grey", brain), atlas().sample("white", brain)
     ventricle = atlas().sample("ventricle", brain)
     matter = grey + white
@@ -194,10 +202,13 @@ def may_hold_head(head: Head, points_mm: Field) -> NDArray[np.bool_]:
     return np.asarray(near | below, np.bool_)
 
 
-def _skull_frame(shape: Shape, points: Field) -> Field:
-    out = points / shape.scale.reshape(3, *[1] * (points.ndim - 1))
-    warp = np.stack([f.at(points) for f in shape.broad]) * np.float32(shape.broad_mm)
-    return (out + warp).astype(np.float32)
+def frames_of(head: Head, points_mm: Field) -> Frames:
+    """Where the points (RAS mm, `[3, ...]`) are in the template; smooth, so a coarse grid may be interpolated."""
+    shape = head.shape
+    scaled = points_mm / shape.scale.reshape(3, *[1] * (points_mm.ndim - 1))
+    skull = scaled + np.stack([f.at(points_mm) for f in shape.broad]) * np.float32(shape.broad_mm)
+    wrinkle = np.stack([f.at(skull) for f in shape.fine]) * np.float32(shape.fine_mm)
+    return Frames(np.asarray(skull, np.float32), np.asarray(wrinkle, np.float32))
 
 
 def _outward(skull: Field) -> Field:
@@ -207,9 +218,9 @@ def _outward(skull: Field) -> Field:
     return np.asarray(ray / (np.sqrt((ray**2).sum(0)) + 8), np.float32)
 
 
-def _brain_frame(head: Head, skull: Field, depth: Field, outward: Field) -> Field:
-    shape = head.shape
-    brain = skull + np.stack([f.at(skull) for f in shape.fine]) * np.float32(shape.fine_mm) * smoothstep(depth, -2, 10)
+def _brain_frame(head: Head, frames: Frames, depth: Field, outward: Field) -> Field:
+    shape, skull = head.shape, frames.skull_mm
+    brain = skull + frames.wrinkle_mm * smoothstep(depth, -2, 10)
     brain = brain + outward * np.float32(shape.shrink_mm)
     for lesion in head.lesions.items:
         push = lesion.push(skull, depth, outward)

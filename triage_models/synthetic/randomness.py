@@ -4,36 +4,48 @@ Law: one seed, one head; nothing here reads a global generator.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from triage_models.synthetic.atlas import Field, sample_grid
+from triage_models.synthetic.atlas import Field
 
-_HALF_EXTENT_MM = 130.0
+_BANK_NODES = 96
+_BANK_SEED = 20190912
+
+
+@lru_cache(maxsize=1)
+def _bank() -> Field:
+    """One periodic smooth random volume, mean 0, deviation 1: every field is a window into it."""
+    white = np.random.default_rng(_BANK_SEED).standard_normal((_BANK_NODES,) * 3)
+    smooth = ndimage.gaussian_filter(white, 1.0, mode="wrap")
+    return np.asarray(smooth / smooth.std(), np.float32)
 
 
 @dataclass(frozen=True)
 class SmoothField:
     """A smooth random field over the head, mean 0, standard deviation about 1."""
 
-    grid: Field
+    offset: NDArray[np.float32]
+    axes: tuple[int, int, int]
     step_mm: float
 
     def at(self, points_mm: Field) -> Field:
         """Its values at `points_mm` `[3, ...]`."""
-        edge = -_HALF_EXTENT_MM
-        return sample_grid(self.grid, points_mm, (edge, edge, edge), self.step_mm)
+        shape = (3, *[1] * (points_mm.ndim - 1))
+        index = points_mm[list(self.axes)] / np.float32(self.step_mm) + self.offset.reshape(shape)
+        out = np.empty(points_mm.shape[1:], np.float32)
+        ndimage.map_coordinates(_bank(), index, output=out, order=1, mode="grid-wrap")
+        return out
 
 
 def smooth_field(rng: np.random.Generator, scale_mm: float) -> SmoothField:
-    """A field whose bumps are about `scale_mm` apart (not below 4 mm: memory)."""
-    nodes = int(np.ceil(2 * _HALF_EXTENT_MM / scale_mm)) + 3
-    coarse = rng.standard_normal((nodes, nodes, nodes)).astype(np.float32)
-    fine = ndimage.zoom(coarse, 2, order=2) if scale_mm >= 8 else coarse
-    step = scale_mm / 2 if scale_mm >= 8 else scale_mm
-    return SmoothField((fine / (fine.std() + 1e-6)).astype(np.float32), step)
+    """A field whose bumps are about `scale_mm` apart."""
+    first, second, third = (int(v) for v in rng.permutation(3))
+    offset = rng.uniform(0, _BANK_NODES, 3).astype(np.float32)
+    return SmoothField(offset, (first, second, third), scale_mm / 2)
 
 
 def chance(rng: np.random.Generator, probability: float) -> bool:

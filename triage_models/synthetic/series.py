@@ -10,13 +10,14 @@ from scipy import ndimage
 from triage_models.errors import GenerationFailed
 from triage_models.labels import LABELS, TYPES
 from triage_models.synthetic.atlas import Field
-from triage_models.synthetic.head import AIR_HU, Head, Rendered, make_head, may_hold_head, render
+from triage_models.synthetic.head import AIR_HU, Frames, Head, Rendered, frames_of, make_head, may_hold_head, render
 from triage_models.synthetic.randomness import between
 from triage_models.synthetic.scanner import Scanner, acquire, add_table, noisy, scanner
 
 Setting = Literal["standard", "shifted"]
 
 _ATTEMPTS = 12
+_COARSE = 4
 _MASK_FRACTION = 0.4
 _LEAST_ML = 0.3
 _LEAST_SLICE_MM2 = 18.0
@@ -181,13 +182,27 @@ def _render_stack(head: Head, g: _Geometry, look: _Look, step: int) -> tuple[Fie
 
 def _render_plane(head: Head, points: Field, normal: Field, thickness_mm: float) -> Rendered:
     """One plane; only the quarter-resolution cells that may hold the head are computed."""
-    coarse = may_hold_head(head, np.ascontiguousarray(points[:, ::4, ::4]))
-    cells = np.kron(coarse, np.ones((4, 4), np.bool_))[: points.shape[1], : points.shape[2]]
-    some = render(head, np.ascontiguousarray(points[:, cells]), normal, thickness_mm)
+    few = np.ascontiguousarray(points[:, ::_COARSE, ::_COARSE])
+    cells = np.kron(may_hold_head(head, few), np.ones((_COARSE, _COARSE), np.bool_))[
+        : points.shape[1], : points.shape[2]
+    ]
+    frames = frames_of(head, few)
+    skull, wrinkle = (_interpolated(f, points.shape[1:])[:, cells] for f in (frames.skull_mm, frames.wrinkle_mm))
+    some = render(head, Frames(skull, wrinkle), normal, thickness_mm)
     hu = np.full(points.shape[1:], AIR_HU, np.float32)
     blood, brain = np.zeros((5, *hu.shape), np.float32), np.zeros(hu.shape, np.float32)
     hu[cells], blood[:, cells], brain[cells] = some.voxels_hu, some.blood, some.brain
     return Rendered(hu, blood, brain)
+
+
+def _interpolated(few: Field, shape: tuple[int, ...]) -> Field:
+    """A coarse grid `[3, h/4, w/4]` linearly interpolated to `[3, h, w]`, continued at the far edges."""
+    for axis, size in zip((1, 2), shape, strict=True):
+        place = np.arange(size, dtype=np.float32) / _COARSE
+        low = np.minimum(place.astype(np.int64), few.shape[axis] - 2)
+        weight = (place - low).reshape((-1, 1) if axis == 1 else (1, -1))
+        few = np.take(few, low, axis) * (1 - weight) + np.take(few, low + 1, axis) * weight
+    return np.asarray(few, np.float32)
 
 
 def _plane(g: _Geometry, position: float, size: tuple[int, int], step: int) -> Field:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from triage_models.datasets.case import Case
 from triage_models.framing import WINDOW_HU
 from triage_models.labels import LABELS
 from triage_models.manifest import (
@@ -21,7 +22,6 @@ from triage_models.manifest import (
 )
 from triage_models.reader import Reader
 from triage_models.training.calibration import recalibrated
-from triage_models.training.cases import Case
 from triage_models.training.export import NETWORK_FILE, OPSET, export_onnx, load_network
 from triage_models.training.fit import Recipe
 

@@ -84,10 +84,51 @@ def _uniform(g: torch.Generator, shape: tuple[int, ...], low: float, high: float
 
 
 def distort(hu: Tensor, s: Strength, g: torch.Generator) -> Tensor:
-    """Texture, then intensity, then the window: `[N, 1, S, S]` HU in, 0–80 out."""
+    """Texture, then intensity, then the window, then what storing a picture does: `[N, 1, S, S]` HU in, 0–80 out."""
     hu = _texture(hu.clamp(-24, 103), s.texture, g) if s.texture else hu
     hu = _intensity(hu, s.intensity, g) if s.intensity else hu
-    return hu.clamp(0, 80)
+    hu = hu.clamp(0, 80)
+    return _stored(hu, s.texture, g).clamp(0, 80) if s.texture else hu
+
+
+def _stored(hu: Tensor, k: float, g: torch.Generator) -> Tensor:
+    """A small picture enlarged again, a lossy picture, writing in the corners: each for some of the batch."""
+    n, size = len(hu), hu.shape[-1]
+    small = int(_uniform(g, (1,), 0.4, 0.8) * size)
+    rough = functional.interpolate(hu, size=(small, small), mode="bilinear", antialias=True)
+    rough = functional.interpolate(rough, size=(size, size), mode="bilinear")
+    hu = torch.where(torch.rand(n, 1, 1, 1, generator=g) < 0.15 * k, rough, hu)
+    hu = torch.where(torch.rand(n, 1, 1, 1, generator=g) < 0.2 * k, _lossy(hu, g), hu)
+    return torch.where(torch.rand(n, 1, 1, 1, generator=g) < 0.08 * k, _written_on(hu, g), hu)
+
+
+def _cosines() -> Tensor:
+    """The 64 basis pictures of the 8×8 cosine transform, `[64, 1, 8, 8]`, orthonormal."""
+    k = torch.arange(8.0)
+    basis = torch.cos((2 * k[None, :] + 1) * k[:, None] * math.pi / 16) * 0.5
+    basis[0] /= math.sqrt(2)
+    return torch.einsum("ui,vj->uvij", basis, basis).reshape(64, 1, 8, 8)
+
+
+def _lossy(hu: Tensor, g: torch.Generator) -> Tensor:
+    """JPEG in essence: cosine coefficients of 8×8 blocks rounded, high frequencies more."""
+    basis = _cosines()
+    order = (torch.arange(8)[:, None] + torch.arange(8)[None, :]).reshape(1, 64, 1, 1).float()
+    step = _uniform(g, (len(hu), 1, 1, 1), 0.5, 4.0) * (1 + 0.6 * order)
+    coefficients = functional.conv2d(hu, basis, stride=8)
+    return functional.conv_transpose2d((coefficients / step).round() * step, basis, stride=8)
+
+
+def _written_on(hu: Tensor, g: torch.Generator) -> Tensor:
+    """Bright specks in rows near a corner, like a scale or a name that was not removed."""
+    n, size = len(hu), hu.shape[-1]
+    cells = size // 4
+    marks = (torch.rand(n, 1, cells, cells, generator=g) < 0.35).float()
+    line = torch.arange(size).float() / size - 0.5
+    corner = ((line[:, None].abs() > 0.36) & (line[None, :].abs() > 0.3)).float()[None, None]
+    rows = (torch.arange(size) // 6 % 2 == 0).float()[None, None, :, None]
+    writing = functional.interpolate(marks, size=(size, size), mode="nearest") * corner * rows
+    return torch.maximum(hu, writing * _uniform(g, (n, 1, 1, 1), 40, 80))
 
 
 def _texture(hu: Tensor, k: float, g: torch.Generator) -> Tensor:
@@ -120,7 +161,28 @@ def _intensity(hu: Tensor, k: float, g: torch.Generator) -> Tensor:
 
 
 def mixed(batch: Batch, s: Strength, g: torch.Generator) -> Batch:
-    """Mixup within the batch for a share of it: images, fractions and labels alike."""
+    """Mixup for a share of the batch, then CutMix for half that share: images, fractions and labels alike."""
+    return _cutmix(_mixup(batch, s, g), s, g)
+
+
+def _cutmix(batch: Batch, s: Strength, g: torch.Generator) -> Batch:
+    """A rectangle from another slice; where a rectangle went in, the labels are read off the pixels again."""
+    n, cells = len(batch.hu), batch.fractions.shape[-1]
+    other = torch.randperm(n, generator=g)
+    line = torch.arange(cells).float() / cells
+    start, length = _uniform(g, (2, n, 1), 0.0, 0.7), _uniform(g, (2, n, 1), 0.2, 0.55)
+    down, across = ((line[None] >= start[i]) & (line[None] < start[i] + length[i]) for i in (0, 1))
+    chosen = (torch.rand(n, 1, 1, generator=g) < s.mixing / 2).float()
+    patch = (down[:, :, None] & across[:, None, :]).float() * chosen
+    fine = functional.interpolate(patch[:, None], scale_factor=4.0, mode="nearest")
+    fractions = torch.where(patch[:, None] > 0, batch.fractions[other], batch.fractions)
+    types = (fractions.sum((2, 3)) * 16 > _LEAST_PIXELS).float()
+    labels = torch.cat([types.amax(1, keepdim=True), types], 1)
+    labels = torch.where(chosen[:, :, 0] > 0, labels, batch.labels)
+    return Batch(torch.where(fine > 0, batch.hu[other], batch.hu), fractions, labels)
+
+
+def _mixup(batch: Batch, s: Strength, g: torch.Generator) -> Batch:
     n = len(batch.hu)
     chosen = (torch.rand(n, generator=g) < s.mixing).float()
     weight = 1 - chosen * _uniform(g, (n,), 0.0, 0.4)

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
+from triage_models.datasets.case import Case
 from triage_models.labels import LABELS, TYPES
 from triage_models.manifest import Calibration, Manifest, Quantiles, SeriesHead, Threshold, Thresholds
 from triage_models.reader import Reader, SliceReading
-from triage_models.series_score import series_features
-from triage_models.training.cases import Case
+from triage_models.series_score import series_features, series_probabilities
 from triage_models.training.measures import order_statistic_threshold
 from triage_models.training.pictures import as_picture
 
@@ -41,10 +41,11 @@ class ReadCase:
 
 def read_cases(reader: Reader, cases: Iterable[Case]) -> list[ReadCase]:
     """Every slice of every case through the reader."""
-    return [_read_case(reader, case) for case in cases]
+    return [read_case(reader, case) for case in cases]
 
 
-def _read_case(reader: Reader, case: Case) -> ReadCase:
+def read_case(reader: Reader, case: Case) -> ReadCase:
+    """One case through the reader."""
     readings = [reading for reading, _ in reader.read(case.slices)]
     return ReadCase(
         case.name,
@@ -165,6 +166,15 @@ def series_curve(case: ReadCase, order: NDArray[np.intp], heads: dict[str, Serie
         row = series_features(case.positions_mm[seen], case.logits[seen], case.areas_mm2[seen])[0]
         out[k - 1] = 1 / (1 + np.exp(-np.clip(float(row @ np.array(head.weights)) + head.bias, -30, 30)))
     return out
+
+
+def series_outcome(manifest: Manifest, case: ReadCase) -> tuple[Matrix, dict[str, float]]:
+    """(six series probabilities, volume in mL per type) of the whole series."""
+    features = series_features(case.positions_mm, case.logits, case.areas_mm2)
+    volumes = np.expm1(features[:, -1])
+    return np.array(series_probabilities(manifest, features)), dict(
+        zip(TYPES, (float(v) for v in volumes[1:]), strict=True)
+    )
 
 
 def choose_thresholds(

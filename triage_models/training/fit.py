@@ -19,9 +19,9 @@ from triage_models.framing import clip_window, head_box
 from triage_models.training.augmentation import Batch, Strength, distort, frame, mixed
 from triage_models.training.measures import auc
 from triage_models.training.network import SliceNetwork, Widths
-from triage_models.training.shards import Shard, load_shards, unpack_hu
+from triage_models.training.shards import Shard, load_shard, shard_paths, unpack_hu
 
-_EPOCH_SLICES = 4800
+_EPOCH_SLICES = 9600
 """Draws between two looks at the validation set."""
 
 
@@ -52,6 +52,7 @@ class Slices:
     masks: Tensor
     boxes: Tensor
     labels: Tensor
+    shards: frozenset[str]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -66,19 +67,26 @@ def read_recipe(path: Path) -> Recipe:
     return Recipe(**raw)
 
 
-def read_slices(folder: Path) -> Slices:
-    """Every slice of a folder of shards."""
-    parts = [_from_shard(shard) for shard in load_shards(folder)]
-    return Slices(*(torch.cat([getattr(p, name) for p in parts]) for name in ("images", "masks", "boxes", "labels")))
+def read_slices(folder: Path, known: Slices | None = None) -> Slices:
+    """Every slice of a folder of shards; only the shards that `known` lacks are read."""
+    new = [path for path in shard_paths(folder) if known is None or path.name not in known.shards]
+    parts = [part for part in (known, *(_from_shard(path.name, load_shard(path)) for path in new)) if part is not None]
+    if len(parts) == 1:
+        return parts[0]
+    images, masks, boxes, labels = (
+        torch.cat([getattr(p, name) for p in parts]) for name in ("images", "masks", "boxes", "labels")
+    )
+    return Slices(images, masks, boxes, labels, frozenset(name for p in parts for name in p.shards))
 
 
-def _from_shard(shard: Shard) -> Slices:
+def _from_shard(name: str, shard: Shard) -> Slices:
     boxes = np.array([_box(image) for image in shard.images], np.float32)
     return Slices(
         torch.from_numpy(shard.images),
         torch.from_numpy(shard.masks),
         torch.from_numpy(boxes),
         torch.from_numpy(shard.labels),
+        frozenset({name}),
     )
 
 
@@ -137,11 +145,12 @@ def fit(recipe: Recipe, train: Path, validation: Path, out: Path) -> None:
     average = Average(network, recipe.average)
     held_out = read_slices(validation)
     history: list[dict[str, float]] = []
-    started, best = time.monotonic(), -1.0
+    best = -1.0
     generator = torch.Generator().manual_seed(recipe.seed)
-    epoch = 0
+    epoch, data = 0, read_slices(train)
+    started = time.monotonic()
     while (progress := (time.monotonic() - started) / (60 * recipe.minutes)) < 1:
-        data = read_slices(train)
+        data = read_slices(train, data)
         loss = _epoch(network, optimizer, average, data, recipe, generator, started)
         shadow = SliceNetwork(recipe.widths)
         shadow.load_state_dict(average.state)

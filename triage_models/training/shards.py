@@ -4,7 +4,6 @@ Law: a head (seed) is in one shard and one split only. HU are stored in 8 bits, 
 the network never sees more than 0–80, and the rest is room for intensity augmentation.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,9 +79,12 @@ def save_shard(shard: Shard, path: Path) -> None:
     partial.replace(path)
 
 
-def load_shards(folder: Path) -> Iterator[Shard]:
+def shard_paths(folder: Path) -> list[Path]:
     """Every finished shard of a folder, by name."""
-    for path in sorted(folder.glob("shard-*.npz")):
-        if not path.name.endswith(".partial.npz"):
-            with np.load(path) as data:
-                yield Shard(data["images"], data["masks"], data["labels"], data["heads"])
+    return [path for path in sorted(folder.glob("shard-*.npz")) if not path.name.endswith(".partial.npz")]
+
+
+def load_shard(path: Path) -> Shard:
+    """One shard."""
+    with np.load(path) as data:
+        return Shard(data["images"], data["masks"], data["labels"], data["heads"])

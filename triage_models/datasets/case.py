@@ -4,7 +4,7 @@ A synthetic set on disk is a folder of `case-<seed>.npz`, one series each, made 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,10 @@ class Case:
     kernel: str
     volumes_ml: dict[str, float] = field(default_factory=dict)
     areas_mm2: NDArray[np.float64] | None = None
+
+    def without_pixels(self) -> "Case":
+        """The same truth, lighter."""
+        return replace(self, slices=())
 
 
 def write_case(folder: Path, seed: int, setting: Setting, *, bleed_share: float = 0.5, side: int = 256) -> Path:

@@ -1,0 +1,214 @@
+"""How good a model is on labelled series, with the uncertainty of every figure.
+
+Series and slices, per label and per subgroup, calibration, time to decision, and the promise of the anytime threshold.
+Everything is computed from the readings that a running pipeline would have had, in three arrival orders.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triage_models.datasets.case import Case
+from triage_models.labels import LABELS, TYPES
+from triage_models.reader import Reader
+from triage_models.training.calibration import ReadCase, arrival_orders, read_pictures, series_curve, series_outcome
+from triage_models.training.calibration import read_case as read_one
+from triage_models.training.measures import auc_interval, calibration_error, proportion_interval
+
+Figures = dict[str, object]
+Matrix = NDArray[np.float64]
+
+VOLUME_BANDS_ML = ((0.0, 5.0), (5.0, 25.0), (25.0, float("inf")))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One case, read: series probabilities `[6]`, the `any` curve of each arrival order, measured volumes."""
+
+    case: Case
+    read: ReadCase
+    probabilities: Matrix
+    volumes_ml: dict[str, float]
+    curves: tuple[Matrix, ...]
+
+
+def read_outcomes(reader: Reader, cases: Iterable[Case], seed: int = 3) -> list[Outcome]:
+    """Every case through the reader; pixels are dropped as soon as they are read."""
+    rng = np.random.default_rng(seed)
+    return [_outcome(reader, case, rng) for case in cases]
+
+
+def _outcome(reader: Reader, case: Case, rng: np.random.Generator) -> Outcome:
+    read = read_one(reader, case)
+    probabilities, volumes = series_outcome(reader.manifest, read)
+    curves = tuple(
+        series_curve(read, order, reader.manifest.series) for order in arrival_orders(rng, read.positions_mm)
+    )
+    return Outcome(case.without_pixels(), read, probabilities, volumes, curves)
+
+
+def report(reader: Reader, outcomes: Sequence[Outcome]) -> Figures:
+    """All figures, ready for JSON."""
+    manifest = reader.manifest
+    return {
+        "model": {"name": manifest.name, "version": manifest.version, "files": manifest.files},
+        "cases": len(outcomes),
+        "positive_cases": int(sum(bool(o.case.labels[0]) for o in outcomes)),
+        "series": _series_figures(outcomes, manifest.thresholds.final.value),
+        "by_volume_ml": _by_volume(outcomes, manifest.thresholds.final.value),
+        "by_thickness_mm": _by(outcomes, manifest.thresholds.final.value, lambda c: f"{c.thickness_mm or 0:g}"),
+        "by_kernel": _by(outcomes, manifest.thresholds.final.value, lambda c: c.kernel),
+        "slices": _slice_figures(outcomes, manifest.thresholds.slice.value),
+        "anytime": _anytime_figures(
+            outcomes, manifest.thresholds.provisional.value, manifest.thresholds.provisional.alpha
+        ),
+        "volumes": _volume_figures(outcomes),
+    }
+
+
+def picture_report(reader: Reader, cases: Iterable[Case], seed: int = 17) -> Figures:
+    """Single slices through somebody's viewer (brain-windowed, cropped, stretched), at the slice threshold."""
+    logits, truth = read_pictures(reader, cases, seed)
+    probability = 1 / (1 + np.exp(-logits))
+    return {
+        **_label_figures(truth, probability),
+        **_operating(truth[:, 0], probability[:, 0], reader.manifest.thresholds.slice.value),
+    }
+
+
+def _series_figures(outcomes: Sequence[Outcome], cut: float) -> Figures:
+    truth = np.array([o.case.labels for o in outcomes])
+    probability = np.array([o.probabilities for o in outcomes])
+    return {**_label_figures(truth, probability), **_operating(truth[:, 0], probability[:, 0], cut)}
+
+
+def _slice_figures(outcomes: Sequence[Outcome], cut: float) -> Figures:
+    known = [o for o in outcomes if o.read.slice_labels is not None]
+    if not known:
+        return {}
+    truth = np.concatenate([o.read.slice_labels for o in known if o.read.slice_labels is not None])
+    probability = np.concatenate([1 / (1 + np.exp(-o.read.logits)) for o in known])
+    return {**_label_figures(truth, probability), **_operating(truth[:, 0], probability[:, 0], cut)}
+
+
+def _label_figures(truth: NDArray[np.bool_], probability: Matrix) -> Figures:
+    auc = {name: _named(auc_interval(truth[:, i].astype(float), probability[:, i])) for i, name in enumerate(LABELS)}
+    return {"n": len(truth), "n_positive": {n: int(truth[:, i].sum()) for i, n in enumerate(LABELS)}, "auc": auc}
+
+
+def _named(triple: tuple[float, float, float]) -> dict[str, float | None]:
+    names = ("value", "low", "high")
+    return {name: None if np.isnan(v) else round(v, 4) for name, v in zip(names, triple, strict=True)}
+
+
+def _operating(truth: NDArray[np.bool_], score: Matrix, cut: float) -> Figures:
+    above = score >= cut
+    return {
+        "threshold": cut,
+        "sensitivity": _named(proportion_interval(int((above & truth).sum()), int(truth.sum()))),
+        "specificity": _named(proportion_interval(int((~above & ~truth).sum()), int((~truth).sum()))),
+        "calibration_error": round(calibration_error(truth.astype(float), score), 4),
+        "reliability": _reliability(truth, score),
+    }
+
+
+def _reliability(truth: NDArray[np.bool_], score: Matrix) -> list[dict[str, float]]:
+    edges = np.linspace(0, 1, 11)
+    bins = np.clip(np.digitize(score, edges) - 1, 0, 9)
+    return [
+        {
+            "predicted": round(float(score[bins == b].mean()), 4),
+            "observed": round(float(truth[bins == b].mean()), 4),
+            "n": int((bins == b).sum()),
+        }
+        for b in range(10)
+        if (bins == b).any()
+    ]
+
+
+def _by_volume(outcomes: Sequence[Outcome], cut: float) -> Figures:
+    """Sensitivity by total volume of blood."""
+    out: Figures = {}
+    for low, high in VOLUME_BANDS_ML:
+        chosen = [
+            o
+            for o in outcomes
+            if o.case.labels[0] and low <= sum(o.case.volumes_ml.values()) < high and o.case.volumes_ml
+        ]
+        hits = sum(bool(o.probabilities[0] >= cut) for o in chosen)
+        out[f"{low:g}-{high:g}"] = {"n": len(chosen), "sensitivity": _named(proportion_interval(hits, len(chosen)))}
+    return out
+
+
+def _by(outcomes: Sequence[Outcome], cut: float, key: Callable[[Case], str]) -> Figures:
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault(key(outcome.case), []).append(outcome)
+    return {name: _series_figures_short(group, cut) for name, group in sorted(groups.items())}
+
+
+def _series_figures_short(group: Sequence[Outcome], cut: float) -> Figures:
+    truth = np.array([bool(o.case.labels[0]) for o in group])
+    above = np.array([bool(o.probabilities[0] >= cut) for o in group])
+    return {
+        "n": len(group),
+        "sensitivity": _named(proportion_interval(int((above & truth).sum()), int(truth.sum()))),
+        "specificity": _named(proportion_interval(int((~above & ~truth).sum()), int((~truth).sum()))),
+    }
+
+
+def _anytime_figures(outcomes: Sequence[Outcome], cut: float, alpha: float) -> Figures:
+    """How early positives are told, and how often negatives are (any of the arrival orders; upper bound one-sided)."""
+    positives = [o for o in outcomes if o.case.labels[0]]
+    negatives = [o for o in outcomes if not o.case.labels[0]]
+    shares = np.array([[_first(curve, cut) for curve in o.curves] for o in positives])
+    told = np.isfinite(shares) if len(shares) else np.zeros((0, 1), bool)
+    false = sum(any(bool((curve >= cut).any()) for curve in o.curves) for o in negatives)
+    _, _, high = proportion_interval(false, len(negatives), level=0.90)
+    return {
+        "threshold": cut,
+        "alpha": alpha,
+        "false_provisional": {
+            "n": len(negatives),
+            "count": false,
+            "share": false / max(1, len(negatives)),
+            "upper_95": round(high, 4),
+        },
+        "positives_told_early": round(float(told.mean()), 4) if len(positives) else None,
+        "median_share_of_slices_when_told": round(float(np.median(shares[told])), 4) if told.any() else None,
+        "median_share_of_slices_counting_untold_as_whole": round(float(np.median(np.where(told, shares, 1.0))), 4)
+        if len(positives)
+        else None,
+    }
+
+
+def _first(curve: Matrix, cut: float) -> float:
+    """Share of the slices that had come in at the first crossing; infinite when it never crossed."""
+    crossed = np.flatnonzero(curve >= cut)
+    return float((crossed[0] + 1) / len(curve)) if len(crossed) else float("inf")
+
+
+def _volume_figures(outcomes: Sequence[Outcome]) -> Figures:
+    """Measured against true volumes (mL) where the type is present: median bias, median absolute error, correlation."""
+    out: Figures = {}
+    for name in TYPES:
+        pairs = np.array(
+            [
+                (o.case.volumes_ml[name], o.volumes_ml.get(name, 0.0))
+                for o in outcomes
+                if o.case.volumes_ml.get(name, 0.0) >= 0.5
+            ]
+        )
+        if len(pairs) < 3:
+            continue
+        error = pairs[:, 1] - pairs[:, 0]
+        out[name] = {
+            "n": len(pairs),
+            "median_bias_ml": round(float(np.median(error)), 2),
+            "median_absolute_error_ml": round(float(np.median(np.abs(error))), 2),
+            "limits_of_agreement_ml": [round(float(v), 1) for v in np.quantile(error, (0.025, 0.975))],
+            "correlation": round(float(np.corrcoef(pairs.T)[0, 1]), 3),
+        }
+    return out
