@@ -50,9 +50,7 @@ class Service:
         self.spool = Spool(settings.spool_dir, settings.spool_max_bytes)
         self.metrics.spool_damaged_bytes.set(self.spool.damaged_bytes)
         self.publisher = Publisher(self.spool, connector(settings.bootstrap_servers), self.metrics)
-        intake = Intake(
-            self.spool, secret, IdentityRegister(cipher), SeenObjects(), self.metrics, settings.max_object_bytes
-        )
+        intake = Intake(self.spool, secret, IdentityRegister(cipher), SeenObjects(), self.metrics)
         where = f"DICOM port {settings.host}:{settings.port}"
         self.listener = _bound(where, lambda: Listener(_options(settings), intake, self.metrics))
         self.exposition = _bound(f"metrics port {settings.metrics_host}:{settings.metrics_port}", self._side_door)

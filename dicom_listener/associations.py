@@ -18,7 +18,6 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any
 
 from pynetdicom._globals import MODE_ACCEPTOR
@@ -28,6 +27,9 @@ from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket
+
+from dicom_listener.admission import StoreCommand
+from dicom_listener.incoming import IncomingObject
 
 journal = logging.getLogger(__name__)
 
@@ -48,10 +50,6 @@ LAST_REQUEST_SECONDS = 60.0
 MAX_COMMAND_BYTES = 64 * 1024
 """A C-STORE command set has about 200."""
 READ_BYTES = 256 * 1024
-
-
-class OversizedDataSet(BytesIO):
-    """Stands for a data set that was larger than the limit and therefore not kept."""
 
 
 class Limits:
@@ -169,19 +167,24 @@ class BoundedDIMSE(DIMSEServiceProvider):  # type: ignore[misc] # pynetdicom is 
             self._command_bytes += len(fragment)
             if self._command_bytes > MAX_COMMAND_BYTES:
                 return False
-        else:
-            fragment = self._within_limit(fragment)
+        elif not isinstance(self.message.data_set, IncomingObject):
+            self._begin_data_set(context_id)
         primitive = P_DATA()
         primitive.presentation_data_value_list.append((context_id, fragment))
         self.receive_primitive(primitive)
         return True
 
-    def _within_limit(self, fragment: memoryview) -> memoryview:
-        assert self.message is not None
-        kept = self.message.data_set
-        if kept.tell() + len(fragment) > self._limits.message_bytes and not isinstance(kept, OversizedDataSet):
-            self.message.data_set = OversizedDataSet()
-        return fragment[:1] if isinstance(self.message.data_set, OversizedDataSet) else fragment
+    def _begin_data_set(self, context_id: int) -> None:
+        """From the first fragment on, the data set is read while it arrives."""
+        command, context = self.message.command_set, self.assoc._accepted_cx[context_id]
+        self.message.data_set = IncomingObject(
+            StoreCommand(
+                str(command.get("AffectedSOPClassUID", "")),
+                str(command.get("AffectedSOPInstanceUID", "")),
+                str(context.transfer_syntax[0]),
+            ),
+            self._limits.message_bytes,
+        )
 
     def serve_whole_messages(self) -> None:
         while not self.msg_queue.empty():

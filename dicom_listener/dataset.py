@@ -23,29 +23,24 @@ RAW_DEFLATE = -15
 
 
 @dataclass(frozen=True, slots=True)
-class ReceivedObject:
-    """A data set. ``body`` is the encoded data set, inflated where the syntax deflates."""
+class ParsedHeader:
+    """The header of a data set, and how the set is encoded."""
 
     syntax: Syntax
-    header: Dataset
+    elements: Dataset
     """Every element before the pixel data."""
-    body: Buffer
     pixel_element_offset: int | None
-    """Where the pixel data element starts in ``body``; None where the data set has none."""
+    """Where the pixel data element starts in the data set; None where there is none."""
     implicit: bool
     little_endian: bool
 
 
-def parse(data: bytes, syntax: Syntax, max_bytes: int) -> ReceivedObject:
-    """Read the header.
-
-    Args:
-        max_bytes: bound of the inflated data set.
+def parse(body: Buffer, syntax: Syntax) -> ParsedHeader:
+    """Read the header of a data set that is not deflated (any more); what follows the header may be missing.
 
     Raises:
-        Unacceptable: not a data set in this syntax, or it inflates beyond the bound.
+        Unacceptable: not a data set in this syntax.
     """
-    body = _inflated(data, max_bytes) if syntax.deflated else data
     stream, stopped = BytesIO(body), []
 
     def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
@@ -60,17 +55,21 @@ def parse(data: bytes, syntax: Syntax, max_bytes: int) -> ReceivedObject:
     if not len(header):
         raise Unacceptable(RefusalReason.NOT_UNDERSTOOD, "the data set is empty")
     implicit, little_endian = header.original_encoding
-    return ReceivedObject(
+    return ParsedHeader(
         syntax,
         header,
-        body,
         stream.tell() if stopped else None,
         syntax.implicit if implicit is None else implicit,
         syntax.little_endian if little_endian is None else little_endian,
     )
 
 
-def _inflated(data: bytes, max_bytes: int) -> bytes:
+def inflate(data: Buffer, max_bytes: int) -> bytes:
+    """The inflated data set of a deflated one.
+
+    Raises:
+        Unacceptable: damaged, or it inflates beyond ``max_bytes``.
+    """
     inflater = zlib.decompressobj(RAW_DEFLATE)
     try:
         body = inflater.decompress(data, max_bytes)

@@ -5,7 +5,8 @@ ListenerError
 ├── Unacceptable    an object cannot be accepted: the sender's fault, not retriable with the same bytes
 └── SpoolError      the object could not be made durable: ours, the sender may retry
     ├── SpoolFull   the configured bound or the disk is exhausted
-    └── SpoolFailed the disk refused to write or to sync
+    ├── SpoolFailed the disk refused to write or to sync
+    └── SpoolDamaged what was written is not what is read back: the disk's, kept for an operator
 """
 
 from streams.contracts.series import RefusalReason
@@ -43,3 +44,7 @@ class SpoolFull(SpoolError):
 
 class SpoolFailed(SpoolError):
     """The disk did not take it."""
+
+
+class SpoolDamaged(SpoolError):
+    """A message is not what was written."""

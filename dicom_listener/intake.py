@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from dicom_listener import identity
-from dicom_listener.admission import AdmittedObject, PlacedObject, StoreRequest, admit, place
+from dicom_listener.admission import AdmittedObject, PlacedObject, WholeObject, admit
 from dicom_listener.errors import SpoolError, SpoolFull, Unacceptable
 from dicom_listener.identities import IdentityRegister, SealedIdentity
+from dicom_listener.incoming import IncomingObject
 from dicom_listener.ledger import AssociationLedger
 from dicom_listener.messages import OutgoingMessage
 from dicom_listener.metrics import ListenerMetrics
@@ -50,17 +51,17 @@ class Intake:
     identities: IdentityRegister
     seen: SeenObjects
     metrics: ListenerMetrics
-    max_object_bytes: int
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def store(self, request: StoreRequest, ledger: AssociationLedger) -> Verdict:
+    def store(self, incoming: IncomingObject, ledger: AssociationLedger) -> Verdict:
         """Take one object. Never raises: whatever goes wrong becomes a status, a counter and a journal line."""
         started = self.now()
-        self.metrics.bytes_received.inc(len(request.data_set))
+        self.metrics.bytes_received.inc(incoming.tell())
         placed: PlacedObject | None = None
         try:
-            placed = place(request, self.max_object_bytes)
-            self._accept(placed, request, self._reference(placed), ledger)
+            whole = incoming.whole()
+            placed = whole.judged.placed
+            self._accept(whole, ledger)
         except Unacceptable as error:
             return self._refuse(error.reason, error.comment, placed, ledger)
         except SpoolError as error:
@@ -71,10 +72,6 @@ class Intake:
             return self._refuse(RefusalReason.INTERNAL_ERROR, "not stored, try again", placed, ledger)
         self.metrics.store_seconds.observe((self.now() - started).total_seconds())
         return Verdict(SUCCESS)
-
-    def refuse_oversized(self, ledger: AssociationLedger) -> Verdict:
-        """Answer an object that was not even kept, for its size."""
-        return self._refuse(RefusalReason.TOO_LARGE, "the object is larger than the limit", None, ledger)
 
     def close(self, ledger: AssociationLedger, kind: LedgerKind) -> None:
         """The association ended: account for each of its series."""
@@ -93,10 +90,11 @@ class Intake:
             self.secret.study_key(placed.study_uid), self.secret.series_key(placed.study_uid, placed.series_uid)
         )
 
-    def _accept(
-        self, placed: PlacedObject, request: StoreRequest, series: SeriesReference, ledger: AssociationLedger
-    ) -> None:
-        admitted = admit(placed, request)
+    def _accept(self, whole: WholeObject, ledger: AssociationLedger) -> None:
+        admitted = admit(whole)
+        placed = whole.judged.placed
+        assert placed is not None  # what is admitted is placed
+        series = self._reference(placed)
         sop_digest = self.secret.sop_digest(admitted.sop_instance_uid)
         fingerprint = admitted.fingerprint() + series.series_key.encode()
         acquaintance = self.seen.meet(sop_digest, fingerprint, self.now().timestamp())
@@ -134,7 +132,7 @@ class Intake:
         return [ledger_message(ledger.opening(series.study_key, series.series_key, at))]
 
     def _unpublished_identities(self, placed: PlacedObject) -> list[SealedIdentity]:
-        header = placed.received.header
+        header = placed.parsed.elements
         both = (
             identity.study_identity(header, placed.study_uid, self.secret),
             identity.series_identity(header, placed.study_uid, placed.series_uid, self.secret),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from dicom_listener import elements
-from dicom_listener.dataset import ReceivedObject
+from dicom_listener.dataset import ParsedHeader
 from dicom_listener.errors import Unacceptable
 from dicom_listener.messages import Buffer
 from streams.contracts.series import RefusalReason
@@ -123,20 +123,16 @@ def _absurd(comment: str) -> Unacceptable:
     return Unacceptable(RefusalReason.ABSURD_GEOMETRY, comment)
 
 
-def frames(received: ReceivedObject, description: PixelDescription) -> list[Buffer]:
+def frames(parsed: ParsedHeader, body: Buffer, description: PixelDescription) -> list[Buffer]:
     """The bytes of each frame, as received, in order; views into the object's bytes where possible.
 
     Raises:
         Unacceptable: no pixel data, not all of it, frames that cannot be told apart, or a frame beyond its limit.
     """
-    if received.pixel_element_offset is None:
-        raise Unacceptable(RefusalReason.NO_PIXEL_DATA, "there is no pixel data")
-    view = memoryview(received.body)
-    offset, length = _element(received, view)
-    if received.syntax.encapsulated != (length == UNDEFINED_LENGTH):
-        raise _truncated("the pixel data do not fit the transfer syntax")
-    if received.syntax.encapsulated:
-        found = _encapsulated_frames(view, offset, received.header, description.NumberOfFrames)
+    view = memoryview(body)
+    offset, length = value_of_pixels(parsed, view)
+    if parsed.syntax.encapsulated:
+        found = _encapsulated_frames(view, offset, parsed.elements, description.NumberOfFrames)
     else:
         found = _native_frames(view, offset, length, description)
     if any(len(frame) > MAX_FRAME_BYTES for frame in found):
@@ -144,13 +140,19 @@ def frames(received: ReceivedObject, description: PixelDescription) -> list[Buff
     return found
 
 
-def _element(received: ReceivedObject, view: memoryview) -> tuple[int, int]:
-    """Offset of the value and its length, of the pixel data element (PS3.5 7.1)."""
-    order = "<" if received.little_endian else ">"
-    position = received.pixel_element_offset or 0
+def value_of_pixels(parsed: ParsedHeader, view: memoryview) -> tuple[int, int]:
+    """Offset and length of the pixel data element's value (PS3.5 7.1).
+
+    Raises:
+        Unacceptable: there is no such element, or it does not fit the transfer syntax.
+    """
+    if parsed.pixel_element_offset is None:
+        raise Unacceptable(RefusalReason.NO_PIXEL_DATA, "there is no pixel data")
+    order = "<" if parsed.little_endian else ">"
+    position = parsed.pixel_element_offset
     try:
         group, element = struct.unpack_from(order + "HH", view, position)
-        if received.implicit:
+        if parsed.implicit:
             start, length = position + 8, struct.unpack_from(order + "L", view, position + 4)[0]
         elif bytes(view[position + 4 : position + 6]) in LONG_VRS:
             start, length = position + 12, struct.unpack_from(order + "L", view, position + 8)[0]
@@ -160,6 +162,8 @@ def _element(received: ReceivedObject, view: memoryview) -> tuple[int, int]:
         raise _truncated("the pixel data element is cut") from None
     if group << 16 | element != PIXEL_DATA:
         raise Unacceptable(RefusalReason.NO_PIXEL_DATA, "there is no integer pixel data")
+    if parsed.syntax.encapsulated != (length == UNDEFINED_LENGTH):
+        raise _truncated("the pixel data do not fit the transfer syntax")
     return start, length
 
 

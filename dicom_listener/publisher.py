@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from dicom_listener.errors import SpoolError
+from dicom_listener.errors import SpoolDamaged, SpoolError
 from dicom_listener.messages import OutgoingMessage
 from dicom_listener.metrics import ListenerMetrics
 from dicom_listener.rejected import RejectedFolder
@@ -35,8 +35,8 @@ TICK_SECONDS = 0.2
 PATIENCE_SECONDS = 20.0
 """With messages in flight and no word about any of them for so long, the client is replaced (its own limit is 10 s)."""
 IDLE_SECONDS_BEFORE_TIDY = 5.0
-CONNECT_SECONDS = 6.0
-"""An attempt to connect may be under way when the service is told to stop, and is waited for so long."""
+LAST_STEP_SECONDS = 1.0
+"""A step that is under way when the time is over is waited for so long, and then left behind."""
 
 Done = Callable[[BaseException | None], None]
 
@@ -120,7 +120,7 @@ class Publisher:
         self._drain_until = self._monotonic() + seconds
         self._stopping.set()
         self.wake()
-        self._thread.join(seconds + CONNECT_SECONDS)
+        self._thread.join(seconds + LAST_STEP_SECONDS)
 
     def trouble(self) -> str | None:
         return None if self._thread.is_alive() else "the publisher's thread has ended"
@@ -176,6 +176,8 @@ class Publisher:
         lane.in_flight -= 1
         if error is None:
             self._delivered(entry, lane)
+        elif isinstance(error, SpoolDamaged):
+            self._give_up(entry)
         elif not (self._is_hopeless(error) and self._set_aside(entry, error)):
             self._try_again(entry, lane, error)
         if not lane.in_flight and lane.failed:
@@ -273,9 +275,6 @@ class Publisher:
 
     def _send_next(self, lane: _Lane) -> bool:
         entry = lane.waiting.popleft()
-        message = self._read(entry)
-        if message is None:
-            return True
         lane.in_flight += 1
         self._in_flight_bytes += entry.place.size
         if not self._in_flight:
@@ -284,22 +283,18 @@ class Publisher:
         client = self._client
         assert self._broker is not None
         try:
-            self._broker.send(message, lambda error: self._outcomes.put(_Outcome(entry, error, client)))
+            self._broker.send(entry.read(), lambda error: self._outcomes.put(_Outcome(entry, error, client)))
         except Exception as error:  # noqa: BLE001 - a boundary: what the client raises is the message's outcome
             self._settle(_Outcome(entry, error, client))
-            return False
+            return isinstance(error, SpoolDamaged)
         return True
 
-    def _read(self, entry: Entry) -> OutgoingMessage | None:
-        """The message, or None where the disk no longer gives it back: its segment is kept, the others go on."""
-        try:
-            return entry.read()
-        except (OSError, ValueError) as error:
-            journal.error("a spooled message cannot be read back", extra={"error": type(error).__name__})
-            self._metrics.spool_damaged_bytes.inc(entry.place.size)
-            entry.segment.damaged = True
-            self._spool.acknowledge(entry)
-            return None
+    def _give_up(self, entry: Entry) -> None:
+        """The disk no longer gives back what was written: its segment is kept for an operator, the others go on."""
+        journal.error("a spooled message cannot be read back", extra={"bytes": entry.place.size})
+        self._metrics.spool_damaged_bytes.inc(entry.place.size)
+        entry.segment.damaged = True
+        self._spool.acknowledge(entry)
 
     def _tidy(self) -> None:
         now = self._monotonic()

@@ -24,8 +24,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined,unused-ignore] # made at run time
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from dicom_listener.admission import StoreRequest
-from dicom_listener.associations import PDU_HEADER, Limits, OversizedDataSet, PolledSocket, ServedAssociation
+from dicom_listener.associations import PDU_HEADER, Limits, PolledSocket, ServedAssociation
 from dicom_listener.connections import PendingConnections
 from dicom_listener.intake import Intake, Verdict
 from dicom_listener.ledger import AssociationLedger
@@ -256,10 +255,7 @@ class HardenedServer(ThreadedAssociationServer):  # type: ignore[misc] # pynetdi
         return SUCCESS
 
     def on_store(self, event: evt.Event) -> int | Dataset:
-        ledger = self.book.ledger(event.assoc)
-        if isinstance(event.request.DataSet, OversizedDataSet):
-            return _status(self.intake.refuse_oversized(ledger))
-        return _status(self.intake.store(_store_request(event), ledger))
+        return _status(self.intake.store(event.request.DataSet, self.book.ledger(event.assoc)))
 
     # -- the end -----------------------------------------------------------------------------------------------
 
@@ -331,16 +327,6 @@ def _receive(connection: socket.socket, count: int, deadline: float) -> bytes:
             raise ConnectionError("closed")
         received += part
     return received
-
-
-def _store_request(event: evt.Event) -> StoreRequest:
-    request = event.request
-    return StoreRequest(
-        sop_class_uid=str(request.AffectedSOPClassUID or ""),
-        sop_instance_uid=str(request.AffectedSOPInstanceUID or ""),
-        transfer_syntax_uid=str(event.context.transfer_syntax),
-        data_set=request.DataSet.getvalue(),
-    )
 
 
 def _status(verdict: Verdict) -> int | Dataset:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from dicom_listener import elements
-from dicom_listener.dataset import ReceivedObject
+from dicom_listener.dataset import ParsedHeader
 from dicom_listener.pixels import CODE_STRING, PixelDescription
 
 KERNEL_NAME = re.compile(r"[A-Za-z0-9_ .+/^\-]{0,16}")
@@ -116,20 +116,20 @@ UNASSIGNED = ("UnassignedPerFrameConvertedAttributesSequence", "UnassignedShared
 """Within a functional group: what a converter could not sort (PS3.3 C.7.6.16.2.25 and .26)."""
 
 
-def describe_frames(received: ReceivedObject, pixel: PixelDescription, enhanced: bool) -> Iterator[dict[str, Value]]:
+def describe_frames(parsed: ParsedHeader, pixel: PixelDescription, enhanced: bool) -> Iterator[dict[str, Value]]:
     """The whitelisted attributes of each frame, ready for :class:`streams.contracts.slices.SliceAccepted`."""
-    fixed = _fixed(received, pixel)
+    fixed = _fixed(parsed, pixel)
     if not enhanced:
-        attributes = _attributes(received, pixel, lambda field: elements.raw(received.header, field.keyword))
+        attributes = _attributes(parsed, pixel, lambda field: elements.raw(parsed.elements, field.keyword))
         for _ in range(pixel.NumberOfFrames):
             yield fixed | attributes
         return
-    groups = FunctionalGroups(received.header)
+    groups = FunctionalGroups(parsed.elements)
     for index in range(pixel.NumberOfFrames):
-        yield fixed | _attributes(received, pixel, groups.of_frame(index))
+        yield fixed | _attributes(parsed, pixel, groups.of_frame(index))
 
 
-def _fixed(received: ReceivedObject, pixel: PixelDescription) -> dict[str, Value]:
+def _fixed(parsed: ParsedHeader, pixel: PixelDescription) -> dict[str, Value]:
     names = (
         "Rows",
         "Columns",
@@ -140,14 +140,14 @@ def _fixed(received: ReceivedObject, pixel: PixelDescription) -> dict[str, Value
         "HighBit",
         "PixelRepresentation",
     )
-    return {"TransferSyntax": received.syntax.published_as} | {name: getattr(pixel, name) for name in names}
+    return {"TransferSyntax": parsed.syntax.published_as} | {name: getattr(pixel, name) for name in names}
 
 
 Lookup = Callable[[Field], "bytes | None"]
 
 
-def _attributes(received: ReceivedObject, pixel: PixelDescription, lookup: Lookup) -> dict[str, Value]:
-    padding = elements.short(received.little_endian, signed=pixel.PixelRepresentation == 1)
+def _attributes(parsed: ParsedHeader, pixel: PixelDescription, lookup: Lookup) -> dict[str, Value]:
+    padding = elements.short(parsed.little_endian, signed=pixel.PixelRepresentation == 1)
     found: dict[str, Value] = {"Modality": ""}
     unreadable: list[str] = []
     for field in (*FIELDS, Field("PixelPaddingValue", padding)):

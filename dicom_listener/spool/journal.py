@@ -244,11 +244,15 @@ class Spool:
         return None
 
     def close(self) -> None:
-        """Let go of the folder; what waits stays on the disk."""
+        """Let go of the folder; what waits stays on the disk.
+
+        Descriptors of segments in which something waits stay open until the process ends: a publisher that is still
+        reading must never meet a number that means another file by now.
+        """
         with self._lock:
             self._retire_active_if_drained()
-            for segment in self._segments.values():
-                os.close(segment.descriptor)
+            self._waiting.clear()
+            self._ready.clear()
             self._segments.clear()
             self._active = None
             os.close(self._claim)

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dicom_listener.errors import SpoolDamaged
 from dicom_listener.messages import OutgoingMessage, unpack
 from dicom_listener.spool.record import Place, Record
 
@@ -59,8 +60,15 @@ class Entry:
     segment: Segment = field(repr=False)
 
     def read(self) -> OutgoingMessage:
-        """The message from the disk. Raises OSError, or ValueError where the bytes are not what was written."""
+        """The message from the disk.
+
+        Raises:
+            OSError: the disk does not give it now.
+            SpoolDamaged: the bytes are not what was written.
+        """
         data = os.pread(self.segment.descriptor, self.place.size, self.place.offset)
-        if len(data) != self.place.size:
-            raise ValueError("a spooled message is cut")
-        return unpack(data)[0]
+        try:
+            message, _ = unpack(data)
+        except (ValueError, TypeError) as error:
+            raise SpoolDamaged("a spooled message is damaged") from error
+        return message

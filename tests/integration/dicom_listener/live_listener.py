@@ -88,7 +88,7 @@ def a_listener(folder: Path, max_object_bytes: int = 1 << 26, **options: Any) ->
     metrics = ListenerMetrics(CollectorRegistry())
     spool = Spool(folder / "spool", 1 << 28)
     register = IdentityRegister(IdentityCipher(b"k" * 32))
-    intake = Intake(spool, SiteSecret(b"s" * 32), register, SeenObjects(), metrics, max_object_bytes)
+    intake = Intake(spool, SiteSecret(b"s" * 32), register, SeenObjects(), metrics)
     server_options = ServerOptions(AE_TITLE, "127.0.0.1", 0, max_object_bytes=max_object_bytes, **options)
     listener = Listener(server_options, intake, metrics)
     listener.start()

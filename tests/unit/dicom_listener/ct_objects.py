@@ -16,7 +16,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from dicom_listener.admission import StoreRequest
+from dicom_listener.admission import StoreCommand
+from dicom_listener.incoming import IncomingObject
 from dicom_listener.syntaxes import SYNTAXES
 
 STUDY, SERIES = "1.2.3.4", "1.2.3.4.5"
@@ -132,14 +133,32 @@ def _deflated(data: bytes) -> bytes:
     return out + b"\0" * (len(out) % 2)
 
 
-def a_request(ds: Dataset, syntax: str = ExplicitVRLittleEndian, **changes: str | bytes) -> StoreRequest:
-    fields: dict[str, str | bytes] = {
+MAX_OBJECT_BYTES = 1 << 22
+
+
+def arriving(command: StoreCommand, data: bytes, fragment_bytes: int = 1 << 30) -> IncomingObject:
+    """An object that has arrived, in fragments of so many bytes."""
+    incoming = IncomingObject(command, MAX_OBJECT_BYTES)
+    for start in range(0, len(data), fragment_bytes):
+        incoming.write(data[start : start + fragment_bytes])
+    return incoming
+
+
+def a_request(
+    ds: Dataset,
+    syntax: str = ExplicitVRLittleEndian,
+    data_set: bytes | None = None,
+    fragment_bytes: int = 1 << 30,
+    **changes: str,
+) -> IncomingObject:
+    """A C-STORE of a data set, with a command that fits it unless changed."""
+    fields = {
         "sop_class_uid": str(ds.get("SOPClassUID", "")),
         "sop_instance_uid": str(ds.get("SOPInstanceUID", "")),
         "transfer_syntax_uid": str(syntax),
-        "data_set": encoded(ds, syntax),
     }
-    return StoreRequest(**(fields | changes))  # type: ignore[arg-type] # each change has its field's type
+    data = encoded(ds, syntax) if data_set is None else data_set
+    return arriving(StoreCommand(**(fields | changes)), data, fragment_bytes)
 
 
 def encapsulated(fragments: list[bytes], table: list[int] | None = None, end: bool = True) -> bytes:
@@ -154,7 +173,7 @@ def encapsulated(fragments: list[bytes], table: list[int] | None = None, end: bo
     return out.getvalue()
 
 
-def an_encapsulated_request(syntax: str, pixel_element: bytes, **changes: object) -> StoreRequest:
+def an_encapsulated_request(syntax: str, pixel_element: bytes, **changes: object) -> IncomingObject:
     ds = a_ct(PixelData=None, **changes)
     return a_request(ds, syntax, data_set=encoded(ds, syntax) + pixel_element)
 
@@ -162,6 +181,7 @@ def an_encapsulated_request(syntax: str, pixel_element: bytes, **changes: object
 UNCOMPRESSED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian)
 
 __all__ = [
+    "MAX_OBJECT_BYTES",
     "SERIES",
     "SIDE",
     "STUDY",

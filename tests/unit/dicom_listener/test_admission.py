@@ -16,11 +16,13 @@ from pydicom.uid import (
     MRImageStorage,
 )
 
-from dicom_listener.admission import AdmittedObject, StoreRequest, admit, place
+from dicom_listener.admission import AdmittedObject, admit
 from dicom_listener.errors import Unacceptable
+from dicom_listener.incoming import IncomingObject
 from dicom_listener.outgoing import SeriesReference, slices
 from streams.contracts.series import RefusalReason
 from tests.unit.dicom_listener.ct_objects import (
+    MAX_OBJECT_BYTES,
     SERIES,
     SIDE,
     STUDY,
@@ -34,14 +36,12 @@ from tests.unit.dicom_listener.ct_objects import (
     pixels,
 )
 
-MAX_OBJECT_BYTES = 1 << 22
+
+def admitted(request: IncomingObject) -> AdmittedObject:
+    return admit(request.whole())
 
 
-def admitted(request: StoreRequest) -> AdmittedObject:
-    return admit(place(request, MAX_OBJECT_BYTES), request)
-
-
-def refusal(request: StoreRequest) -> RefusalReason:
+def refusal(request: IncomingObject) -> RefusalReason:
     with pytest.raises(Unacceptable) as caught:
         admitted(request)
     return caught.value.reason
@@ -68,11 +68,12 @@ def test_big_endian_pixels_keep_their_bytes_and_say_so() -> None:
 
 
 def test_study_and_series_are_known_before_the_object_is_judged() -> None:
-    placed = place(a_request(a_ct(Modality="MR")), MAX_OBJECT_BYTES)
+    placed = a_request(a_ct(Modality="MR")).whole().judged.placed
+    assert placed is not None
     assert (placed.study_uid, placed.series_uid) == (STUDY, SERIES)
 
 
-REFUSED: dict[str, tuple[Callable[[], StoreRequest], RefusalReason]] = {
+REFUSED: dict[str, tuple[Callable[[], IncomingObject], RefusalReason]] = {
     "not DICOM": (lambda: a_request(a_ct(), data_set=b"\xff" * 500), RefusalReason.NOT_UNDERSTOOD),
     "empty": (lambda: a_request(a_ct(), data_set=b""), RefusalReason.NOT_UNDERSTOOD),
     "no study": (lambda: a_request(a_ct(StudyInstanceUID=None)), RefusalReason.NOT_UNDERSTOOD),
@@ -125,7 +126,7 @@ REFUSED: dict[str, tuple[Callable[[], StoreRequest], RefusalReason]] = {
 
 
 @pytest.mark.parametrize(("build", "reason"), REFUSED.values(), ids=REFUSED.keys())
-def test_is_refused_with_its_reason(build: Callable[[], StoreRequest], reason: RefusalReason) -> None:
+def test_is_refused_with_its_reason(build: Callable[[], IncomingObject], reason: RefusalReason) -> None:
     assert refusal(build()) is reason
 
 

@@ -6,18 +6,19 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
 
-from dicom_listener.admission import StoreRequest, admit, place
+from dicom_listener.admission import admit
 from dicom_listener.errors import Unacceptable
+from dicom_listener.incoming import IncomingObject
 from dicom_listener.syntaxes import SYNTAXES
 from streams.contracts.series import RefusalReason
 from tests.unit.dicom_listener.ct_objects import a_ct, a_request, an_encapsulated_request, encapsulated, encoded
 
 
-def frames(request: StoreRequest) -> list[bytes]:
-    return [bytes(frame.pixels) for frame in admit(place(request, 1 << 22), request).frames]
+def frames(request: IncomingObject) -> list[bytes]:
+    return [bytes(frame.pixels) for frame in admit(request.whole()).frames]
 
 
-def reason(request: StoreRequest) -> RefusalReason:
+def reason(request: IncomingObject) -> RefusalReason:
     with pytest.raises(Unacceptable) as caught:
         frames(request)
     return caught.value.reason

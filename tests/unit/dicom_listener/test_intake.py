@@ -59,7 +59,6 @@ class Desk:
             IdentityRegister(IdentityCipher(b"k" * 32)),
             SeenObjects(),
             self.metrics,
-            1 << 22,
             now=lambda: AT,
         )
         self.associate()

@@ -6,7 +6,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dicom_listener.admission import admit, place
+from dicom_listener.admission import admit
 from dicom_listener.outgoing import SeriesReference, slices
 from streams.contracts.slices import SliceAccepted
 from tests.unit.dicom_listener.ct_objects import a_ct, a_request, an_enhanced_ct, pixels
@@ -16,7 +16,7 @@ def accepted(ds: Dataset, syntax: str = ExplicitVRLittleEndian) -> list[SliceAcc
     from datetime import UTC, datetime
 
     request = a_request(ds, syntax)
-    admitted = admit(place(request, 1 << 22), request)
+    admitted = admit(request.whole())
     at = datetime(2026, 1, 1, tzinfo=UTC)
     found = slices(admitted, SeriesReference("a" * 32, "b" * 32), "c" * 32, "d" * 32, at, conflicting=False)
     return [event for event, _ in found]
