@@ -23,6 +23,7 @@ from streams.contracts.errors import MalformedEvent
 from streams.contracts.findings import FindingProduced
 from streams.contracts.series import SeriesClockTicked, decode_series_event
 from streams.contracts.slices import SLICE_HEADER, SliceAccepted
+from streams.durably import durably
 from streams.errors import StateNotDurable
 from streams.metrics import StreamsMetrics
 from streams.processor import SeriesProcessor
@@ -89,7 +90,7 @@ class Wiring:
         self.series = app.topic(topics.SERIES.name, **RAW)
         self._findings = app.topic(topics.FINDINGS.name, **RAW)
         self._deadletters = app.topic(topics.DEADLETTERS.name, **RAW)
-        self.tables = SeriesTables(app, partitions, settings.request_timeout_seconds)
+        self.tables = SeriesTables(app, partitions, *settings.durability)
 
     # Sinks
 
@@ -126,11 +127,10 @@ class Wiring:
         headers: list[tuple[str, bytes]] | None = None,
         partition: int | None = None,
     ) -> None:
-        try:
-            sent = await topic.send(key=key, value=value, headers=headers, partition=partition)
-            await asyncio.wait_for(sent, self.settings.request_timeout_seconds)
-        except Exception as error:
-            raise StateNotDurable(f"{topic.get_topic_name()}: not confirmed: {type(error).__name__}") from error
+        async def write() -> None:
+            await (await topic.send(key=key, value=value, headers=headers, partition=partition))
+
+        await durably(write, topic.get_topic_name(), *self.settings.durability)
 
     # Position
 

@@ -30,6 +30,8 @@ class StreamsSettings(BaseSettings):
     heartbeat_seconds: PositiveFloat = 2.0
     rebalance_timeout_seconds: PositiveFloat = 10.0
     request_timeout_seconds: PositiveFloat = 10.0
+    patience_seconds: PositiveFloat = 30.0
+    """How long a write is tried again while Kafka is away; after that the worker ends and starts afresh."""
     commit_interval_seconds: PositiveFloat = 1.0
     buffer_messages: PositiveInt = 32
     """Messages held per stream: at 525 kB each, 17 MB."""
@@ -44,6 +46,11 @@ class StreamsSettings(BaseSettings):
     quiet_seconds: PositiveFloat = 10.0
     quiet_open_seconds: PositiveFloat = 30.0
     overdue_seconds: PositiveFloat = 1800.0
+
+    @property
+    def durability(self) -> tuple[float, float]:
+        """(seconds for one attempt to write, seconds until attempts end)."""
+        return self.request_timeout_seconds, self.patience_seconds
 
     @property
     def closing_rules(self) -> ClosingRules:

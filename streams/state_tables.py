@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import faust
 
-from streams.errors import StateNotDurable
+from streams.durably import durably
 from streams.series_state import Entry, SeriesState, SeriesSummary
 
 
@@ -17,14 +17,15 @@ class SeriesTables:
     """The :class:`streams.ports.StateStore` of the worker.
 
     Args:
-        timeout_seconds: a write that Kafka has not confirmed within this time has failed.
+        attempt_seconds: an attempt to write that Kafka has not confirmed within this time has failed.
+        patience_seconds: attempts are made for this long.
     """
 
-    def __init__(self, app: faust.App, partitions: int, timeout_seconds: float) -> None:
+    def __init__(self, app: faust.App, partitions: int, attempt_seconds: float, patience_seconds: float) -> None:
         raw = {"key_type": bytes, "value_type": bytes}  # bytes are stored as they are
         self._summaries = app.Table("series", partitions=partitions, **raw)
         self._entries = app.Table("entries", partitions=partitions, **raw)
-        self._timeout_seconds = timeout_seconds
+        self._limits = (attempt_seconds, patience_seconds)
 
     def load(self, series_key: str) -> SeriesState | None:
         encoded = self._summaries.data.get(series_key.encode())
@@ -41,21 +42,17 @@ class SeriesTables:
                 yield SeriesState.rebuilt(summary, self._journal(summary))
 
     async def save(self, state: SeriesState, entries: Sequence[tuple[int, Entry]]) -> None:
-        summary, partition = state.summary, state.summary.partition
-        writes = [
-            self._write(self._entries, _entry_key(summary.series_key, ordinal), entry.encode(), partition)
-            for ordinal, entry in entries
+        summary = state.summary
+        records = [
+            (self._entries, _entry_key(summary.series_key, ordinal), entry.encode()) for ordinal, entry in entries
         ]
-        writes.append(self._write(self._summaries, summary.series_key.encode(), summary.encode(), partition))
-        try:
-            await asyncio.wait_for(asyncio.gather(*writes), self._timeout_seconds)
-        except Exception as error:
-            raise StateNotDurable(f"series state was not confirmed: {type(error).__name__}") from error
+        records.append((self._summaries, summary.series_key.encode(), summary.encode()))
+        for table, key, value in records:
+            table.data[key] = value
+        await durably(lambda: self._log(records, summary.partition), "series state", *self._limits)
 
-    def _write(self, table: faust.Table, key: bytes, value: bytes, partition: int) -> "asyncio.Future[object]":
-        table.data[key] = value
-        sent: asyncio.Future[object] = table.send_changelog(partition, key, value)
-        return sent
+    async def _log(self, records: Sequence[tuple[faust.Table, bytes, bytes]], partition: int) -> None:
+        await asyncio.gather(*(table.send_changelog(partition, key, value) for table, key, value in records))
 
     def _journal(self, summary: SeriesSummary) -> Iterator[Entry]:
         for ordinal in range(summary.entries):
