@@ -15,8 +15,9 @@ from prometheus_client import CollectorRegistry
 from pydicom.errors import InvalidDicomError
 from pynetdicom.dsutils import split_dataset
 
-from dicom_listener.admission import StoreRequest, admit, place
+from dicom_listener.admission import StoreCommand, admit
 from dicom_listener.errors import Unacceptable
+from dicom_listener.incoming import IncomingObject
 from dicom_listener.outgoing import SeriesReference, slices
 from streams.closing import ClosingRules
 from streams.contracts.deadletters import DeadLetterReason
@@ -79,31 +80,35 @@ class SeriesResult:
 def load(path: Path) -> Iterator[Frame | Refusal]:
     """The frames of a file, or why it would be refused."""
     try:
-        request = _request(path)
+        incoming = _incoming(path)
     except (InvalidDicomError, OSError, AttributeError, ValueError, EOFError) as error:
         yield Refusal(path, "not_dicom", f"not a readable DICOM file ({type(error).__name__})")
         return
     try:
-        placed = place(request, MAX_OBJECT_BYTES)
-        admitted = admit(placed, request)
+        whole = incoming.whole()
+        admitted = admit(whole)
     except Unacceptable as error:
         yield Refusal(path, str(error.reason), error.comment)
         return
+    placed = whole.judged.placed
+    assert placed is not None  # what is admitted is placed
     series = SeriesReference(KEYS.study_key(placed.study_uid), KEYS.series_key(placed.study_uid, placed.series_uid))
     digest = KEYS.sop_digest(admitted.sop_instance_uid)
     for event, message in slices(admitted, series, digest, ASSOCIATION, datetime.now(UTC), conflicting=False):
         yield Frame(path, event, bytes(message.value))
 
 
-def _request(path: Path) -> StoreRequest:
+def _incoming(path: Path) -> IncomingObject:
     """What a scanner would send of this file: everything behind the file meta information (PS3.10 7.1)."""
     meta, offset = split_dataset(path)
+    command = StoreCommand(
+        str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID), str(meta.TransferSyntaxUID)
+    )
+    incoming = IncomingObject(command, MAX_OBJECT_BYTES)
     with path.open("rb") as file:
         file.seek(offset)
-        data_set = file.read(MAX_OBJECT_BYTES)
-    return StoreRequest(
-        str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID), str(meta.TransferSyntaxUID), data_set
-    )
+        incoming.write(file.read(MAX_OBJECT_BYTES + 1))
+    return incoming
 
 
 @dataclass

@@ -7,8 +7,9 @@ import pytest
 
 from tests.support.node import UpNode
 from tocsin.scanner import DicomFile, find_files
+from tocsin.synthetic_patients import readable_head
 from triage_models.reader import HeadSlice, Reader
-from triage_models.synthetic import SyntheticSeries, generate
+from triage_models.synthetic import SyntheticSeries
 from triage_models.synthetic.dicom import write_series
 
 SIDE = 256
@@ -27,7 +28,7 @@ def a_head(bleeding: bool) -> SyntheticSeries:
     reader = Reader.open()
     final = reader.manifest.thresholds.final.value
     for seed in range(20261, 20281):
-        series = generate(seed, "intraparenchymal" if bleeding else None, slices=SLICES, shape=(SIDE, SIDE))
+        series = readable_head(seed, "intraparenchymal" if bleeding else "none", slices=SLICES, side=SIDE)
         heads = [HeadSlice(plane.astype("float32"), series.pixel_spacing_mm, 5.0) for plane in series.voxels_hu]
         readings = [reading for reading, _ in reader.read(heads)]
         score = reader.score(list(zip(series.positions_mm.tolist(), readings, strict=True))).any

@@ -17,13 +17,13 @@ import typer
 
 from streams.contracts.findings import FindingProduced, Outcome
 from streams.contracts.ids import SiteSecret
-from tocsin import demo_studies, scanner
+from tocsin import scanner, synthetic_patients
 from tocsin.commands.up import directory_of, say, show_log, stop_signal, table_of
 from tocsin.console import err, out
-from tocsin.demo_studies import DemoStudy
 from tocsin.findings_watch import FindingsWatch
 from tocsin.node import Addresses, Node, with_environment
 from tocsin.scanner import Destination
+from tocsin.synthetic_patients import SyntheticStudy
 from tocsin.webhook_receiver import WebhookReceiver
 
 RATE_PER_SECOND = 10.0
@@ -96,15 +96,15 @@ class _Demo:
 
     # The story
 
-    def _make_studies(self, node: Node) -> list[DemoStudy]:
+    def _make_studies(self, node: Node) -> list[SyntheticStudy]:
         secret = SiteSecret(node.directory.site_secret.read_bytes())
         studies = []
         for number, label in enumerate((self.bleed, "none")):
             folder = self.folder / "studies" / label
-            studies.append(demo_studies.make(label, self.seed + number, SLICES, folder, secret))
+            studies.append(synthetic_patients.make(label, self.seed + number, SLICES, folder, secret))
         return studies
 
-    async def _play(self, node: Node, studies: list[DemoStudy], receiver: WebhookReceiver) -> bool:
+    async def _play(self, node: Node, studies: list[SyntheticStudy], receiver: WebhookReceiver) -> bool:
         self.names = {study.series_key: _name(study) for study in studies}
         self.tell(f"two scanners send {SLICES} slices each, out of order, {RATE_PER_SECOND:g} per second")
         to = Destination(node.addresses.ae_title, node.addresses.dicom_host, node.addresses.dicom_port)
@@ -123,7 +123,7 @@ class _Demo:
             self.report.write_text(json.dumps(document, indent=1) + "\n")
         return bool(document["passed"])
 
-    def _scan(self, study: DemoStudy, to: Destination, calling: str) -> scanner.Outcome:
+    def _scan(self, study: SyntheticStudy, to: Destination, calling: str) -> scanner.Outcome:
         outcome = scanner.send(study.files, to, calling, RATE_PER_SECOND)
         for path, status in outcome.refused:
             self.tell(f"{path.name} was refused with status 0x{status:04X}")
@@ -136,7 +136,7 @@ class _Demo:
         score = f", score {finding.score:.2f}" if finding.score is not None else ""
         self.tell(f"{name}: {finding.status} {finding.outcome} after {read} of {of} slices{score}")
 
-    async def _until_settled(self, studies: Iterable[DemoStudy], receiver: WebhookReceiver) -> None:
+    async def _until_settled(self, studies: Iterable[SyntheticStudy], receiver: WebhookReceiver) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         told: set[str] = set()
         while time.monotonic() < deadline:
@@ -154,11 +154,11 @@ class _Demo:
 
     # The figures
 
-    def _final(self, study: DemoStudy) -> FindingProduced | None:
+    def _final(self, study: SyntheticStudy) -> FindingProduced | None:
         ended = [f for f in self.findings if f.series_key == study.series_key and f.closed_by is not None]
         return ended[-1] if ended else None
 
-    def _delivered(self, study: DemoStudy, receiver: WebhookReceiver) -> datetime | None:
+    def _delivered(self, study: SyntheticStudy, receiver: WebhookReceiver) -> datetime | None:
         times = [
             at
             for at, message in receiver.received
@@ -166,7 +166,7 @@ class _Demo:
         ]
         return min(times, default=None)
 
-    def _result(self, study: DemoStudy, sent: scanner.Outcome, receiver: WebhookReceiver) -> dict[str, Any]:
+    def _result(self, study: SyntheticStudy, sent: scanner.Outcome, receiver: WebhookReceiver) -> dict[str, Any]:
         final, delivered = self._final(study), self._delivered(study, receiver)
         outcome = final.outcome if final else None
         bleeds = study.label != "none"
@@ -187,7 +187,7 @@ class _Demo:
         }
 
     def _seconds(
-        self, study: DemoStudy, final: FindingProduced | None, delivered: datetime | None
+        self, study: SyntheticStudy, final: FindingProduced | None, delivered: datetime | None
     ) -> dict[str, float | None]:
         if final is None:
             return {}
@@ -214,7 +214,7 @@ class _Demo:
         err.print(f"[dim]{datetime.now(UTC):%H:%M:%S} +{time.monotonic() - self.started:5.1f} s[/dim]  {text}")
 
 
-def _name(study: DemoStudy) -> str:
+def _name(study: SyntheticStudy) -> str:
     return "the clean study" if study.label == "none" else f"the {study.label} study"
 
 

@@ -24,17 +24,11 @@ def synth(
     syntax: Annotated[str, typer.Option(help="transfer syntax by its keyword")] = "ExplicitVRLittleEndian",
 ) -> None:
     """Write a valid head CT series with consistent geometry and UIDs: nobody's head, and it says so."""
-    from triage_models.synthetic import generate  # the generator's imports take a second
+    from tocsin.synthetic_patients import readable_head  # the generator's imports take a second
     from triage_models.synthetic.dicom import write_series
 
     try:
-        series = generate(
-            seed,
-            None if bleed == "none" else str(bleed),
-            slices=slices,
-            thickness_mm=thickness,
-            shape=(size, size),
-        )
+        series = readable_head(seed, str(bleed), slices=slices, thickness_mm=thickness, side=size)
         paths = write_series(series, folder, syntax=syntax)
     except (ModelError, ValueError) as error:
         raise BadRequest(f"No series was made: {error}") from error

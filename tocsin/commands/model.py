@@ -1,0 +1,204 @@
+"""``tocsin train | calibrate | evaluate`` and ``tocsin model add | list | use | verify``: everything about the reader."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from tocsin.console import err, out
+from tocsin.data_directory import default_root
+from tocsin.errors import BadRequest, TocsinError
+from triage_models.contract import Check, verify
+from triage_models.errors import ModelError
+from triage_models.manifest import Manifest, load_manifest, save_manifest
+from triage_models.reader import SHIPPED, Reader
+from triage_models.store import ModelStore
+
+app = typer.Typer(no_args_is_help=True, help="The models that read head CT: add, list, use, verify.")
+
+StoreDir = Annotated[
+    Path | None, typer.Option("--store", help="folder of the site's models (default: in the data folder)")
+]
+Data = Annotated[Path, typer.Option("--data", help="folder of the labelled data set", exists=True, file_okay=False)]
+Format = Annotated[str, typer.Option("--format", help="synthetic, rsna2019, cq500 or ct-ich")]
+Model = Annotated[Path | None, typer.Option("--model", help="model folder (default: the shipped one)")]
+
+
+@contextmanager
+def _model_errors() -> Iterator[None]:
+    """A model's or a data set's fault is one sentence for a person."""
+    try:
+        yield
+    except ModelError as error:
+        raise TocsinError(str(error)) from error
+
+
+def store_at(folder: Path | None) -> ModelStore:
+    """The site's models: the folder asked for, else `models` in the data folder."""
+    return ModelStore(folder or default_root() / "models")
+
+
+@app.command("add")
+def add(
+    source: Annotated[Path, typer.Argument(help="model folder: manifest.json and its files")], store: StoreDir = None
+) -> None:
+    """Check a model folder against the contract and take it into the store."""
+    with _model_errors():
+        key = store_at(store).add(source)
+    out.print(f"Added {key}. It reads nothing yet: tocsin model use {key}")
+
+
+@app.command("list")
+def list_(store: StoreDir = None) -> None:
+    """The models of the store; the one in use is marked."""
+    table = Table("in use", "key", "name", "version", "trained on", "series threshold")
+    with _model_errors():
+        for stored in store_at(store).models():
+            m = stored.manifest
+            final = f"{m.thresholds.final.value:.3f}"
+            table.add_row("●" if stored.in_use else "", stored.key, m.name, m.version, m.trained_on.isoformat(), final)
+    out.print(table)
+
+
+@app.command("use")
+def use(key: Annotated[str, typer.Argument(help="a key of `tocsin model list`")], store: StoreDir = None) -> None:
+    """Read every series that begins from now on with this model."""
+    with _model_errors():
+        store_at(store).use(key)
+    out.print(f"{key} reads the series that begin from now on.")
+
+
+@app.command("verify")
+def verify_(
+    model: Annotated[str, typer.Argument(help="a key of the store, or a model folder")] = "shipped",
+    store: StoreDir = None,
+) -> None:
+    """Run the contract's checks; exit status 1 when one fails."""
+    with _model_errors():
+        folder = Path(model) if Path(model).is_dir() else store_at(store).folder_of(model)
+    checks = verify(folder)
+    for check in checks:
+        out.print(_line(check), markup=False)
+    if not all(check.passed for check in checks):
+        raise typer.Exit(1)
+
+
+def _line(check: Check) -> str:
+    return f"{'ok    ' if check.passed else 'FAILED'}  {check.name}: {check.detail}"
+
+
+@app.command("card")
+def card(
+    model: Model = None,
+    target: Annotated[Path | None, typer.Option("--out", help="file to write (default: print)")] = None,
+) -> None:
+    """The model card, from the manifest."""
+    from triage_models.card import model_card
+
+    with _model_errors():
+        text = model_card(load_manifest(model or SHIPPED))
+    if target is None:
+        out.print(text, markup=False)
+    else:
+        target.write_text(text, encoding="utf-8")
+
+
+def train(
+    target: Annotated[Path, typer.Option("--out", help="folder for the model")],
+    work: Annotated[
+        Path, typer.Option("--work", help="folder for data and checkpoints; a run that was cut off goes on")
+    ],
+    recipe: Annotated[str, typer.Option(help="a committed recipe of triage_models/training/recipes")] = "shipped",
+    version: Annotated[str, typer.Option(help="version written to the manifest")] = "0.0.0-local",
+    hardware: Annotated[str, typer.Option(help="what it ran on, for the manifest")] = "",
+) -> None:
+    """Train a reader from a committed recipe (needs the `train` extra): generate, fit, calibrate, export."""
+    try:
+        import torch
+    except ImportError as error:
+        raise TocsinError("Training needs the `train` extra: pip install 'tocsin[train]'.") from error
+    from triage_models.training.pipeline import train as run
+
+    told = hardware or f"{os.cpu_count()} CPU cores, torch {torch.__version__}"
+    with _model_errors():
+        manifest = run(recipe, work, target, version=version, hardware=told, today=_today())
+    out.print(
+        f"{manifest.name} {manifest.version} is in {target}. Evaluate it on data of your own before anything else."
+    )
+
+
+def calibrate(
+    data: Data,
+    target: Annotated[Path, typer.Option("--out", help="folder for the recalibrated model")],
+    data_format: Format = "synthetic",
+    model: Model = None,
+    alpha: Annotated[float, typer.Option(min=0.001, max=0.5, help="share of negatives that may alert early")] = 0.05,
+    seed: Annotated[int, typer.Option(help="of the random prefixes")] = 0,
+) -> None:
+    """Fit probabilities, series model and thresholds on a labelled set; the weights stay as they are."""
+    import shutil
+
+    from triage_models.datasets.formats import cases_of
+    from triage_models.training.calibration import recalibrated
+
+    source = model or SHIPPED
+    if target.exists() and any(target.iterdir()):
+        raise BadRequest(f"{target} is not empty.")
+    with _model_errors():
+        reader = Reader.open(source)
+        manifest = recalibrated(reader, list(cases_of(data, data_format)), alpha=alpha, seed=seed, today=_today())
+    target.mkdir(parents=True, exist_ok=True)
+    for name in manifest.files:
+        shutil.copyfile(source / name, target / name)
+    save_manifest(target, manifest)
+    out.print(_threshold_lines(manifest), markup=False)
+
+
+def _threshold_lines(manifest: Manifest) -> str:
+    t = manifest.thresholds
+    rows = (("provisional", t.provisional), ("final", t.final), ("slice", t.slice))
+    return "\n".join(
+        f"{name}: {v.value:.4f} (negatives above: {v.alpha:.3f}; n = {v.n_negative} + {v.n_positive}; {v.method})"
+        for name, v in rows
+    )
+
+
+def evaluate(
+    data: Data,
+    data_format: Format = "synthetic",
+    model: Model = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="file for every figure")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="file for a one-page report")] = None,
+    pictures: Annotated[bool, typer.Option(help="also read single slices as brain-windowed pictures")] = False,
+) -> None:
+    """How good a model is on a labelled set, with the interval of every figure."""
+    from triage_models.datasets.formats import cases_of
+    from triage_models.training.evaluation import picture_report, read_outcomes, report
+    from triage_models.training.report_page import page
+
+    with _model_errors():
+        reader = Reader.open(model)
+        figures: dict[str, Any] = report(reader, read_outcomes(reader, cases_of(data, data_format)))
+        figures["data"] = f"{data.name} ({data_format})"
+        if pictures:
+            figures["pictures"] = picture_report(reader, cases_of(data, data_format))
+    _write(as_json, lambda: json.dumps(figures, indent=1))
+    _write(html, lambda: page(figures))
+    series = figures["series"]
+    out.print_json(json.dumps({k: series[k] for k in ("n", "auc", "sensitivity", "specificity")}))
+
+
+def _write(target: Path | None, text: Callable[[], str]) -> None:
+    if target is not None:
+        target.write_text(text(), encoding="utf-8")
+        err.print(f"Wrote {target}.")
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
