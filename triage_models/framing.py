@@ -55,7 +55,7 @@ def head_box(windowed: Plane) -> Box:
     """The box around the largest thing that is no air; the whole image when nothing is large enough."""
     rows, columns = windowed.shape
     step = max(1, -(-max(rows, columns) // _COARSE))
-    small = ndimage.uniform_filter(windowed, step)[step // 2 :: step, step // 2 :: step] if step > 1 else windowed
+    small = _block_means(windowed, step)
     solid = ndimage.binary_opening(small > _HEAD_HU, iterations=2 if min(small.shape) > 48 else 1)
     parts, count = ndimage.label(ndimage.binary_closing(np.pad(solid, 3), iterations=2)[3:-3, 3:-3])
     whole = Box(0, rows, 0, columns)
@@ -66,11 +66,20 @@ def head_box(windowed: Plane) -> Box:
         return whole
     down, across = ndimage.find_objects(parts)[int(sizes.argmax())]
     return Box(
-        max(0.0, (down.start - 0.5) * step),
-        min(float(rows), (down.stop + 0.5) * step),
-        max(0.0, (across.start - 0.5) * step),
-        min(float(columns), (across.stop + 0.5) * step),
+        max(0.0, (down.start - 0.25) * step),
+        min(float(rows), (down.stop + 0.25) * step),
+        max(0.0, (across.start - 0.25) * step),
+        min(float(columns), (across.stop + 0.25) * step),
     )
+
+
+def _block_means(image: Plane, step: int) -> Plane:
+    """Means of step×step blocks; an incomplete block at the far edges is repeated from the image's last pixels."""
+    if step == 1:
+        return image
+    rows, columns = (-(-n // step) * step for n in image.shape)
+    whole = np.pad(image, ((0, rows - image.shape[0]), (0, columns - image.shape[1])), mode="edge")
+    return np.asarray(whole.reshape(rows // step, step, columns // step, step).mean((1, 3)), np.float32)
 
 
 def cut(windowed: Plane, box: Box, size: int) -> Plane:

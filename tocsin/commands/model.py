@@ -1,4 +1,4 @@
-"""``tocsin train | calibrate | evaluate`` and ``tocsin model add | list | use | verify``: everything about the reader."""
+"""``tocsin train | calibrate | evaluate``, ``tocsin model add | list | use | verify | card``: all about the reader."""
 
 import json
 import os
@@ -91,6 +91,25 @@ def verify_(
 
 def _line(check: Check) -> str:
     return f"{'ok    ' if check.passed else 'FAILED'}  {check.name}: {check.detail}"
+
+
+@app.command("make-set")
+def make_set(
+    target: Annotated[Path, typer.Option("--out", help="folder of the set; cases that are there stay")],
+    cases: Annotated[int, typer.Option(min=1, help="number of series")] = 100,
+    first_seed: Annotated[int, typer.Option(help="never use a seed that a model was trained on")] = 900_000_000,
+    setting: Annotated[str, typer.Option(help="standard or shifted")] = "shifted",
+) -> None:
+    """Generate a labelled synthetic set for `tocsin evaluate` and `tocsin calibrate`."""
+    from triage_models.datasets.case import write_case
+
+    if setting not in ("standard", "shifted"):
+        raise BadRequest(f"Setting {setting!r} is neither standard nor shifted.")
+    target.mkdir(parents=True, exist_ok=True)
+    with _model_errors():
+        for seed in range(first_seed, first_seed + cases):
+            write_case(target, seed, "shifted" if setting == "shifted" else "standard")
+    err.print(f"{cases} series are in {target}.")
 
 
 @app.command("card")

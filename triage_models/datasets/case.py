@@ -89,7 +89,7 @@ def synthetic_cases(folder: Path) -> Iterator[Case]:
     """Every case of a synthetic set. Raises DatasetError for a folder without any."""
     paths = sorted(folder.glob("case-*.npz"))
     if not paths:
-        raise DatasetError(f"{folder} holds no case-*.npz; make a set with `tocsin synth --set`")
+        raise DatasetError(f"{folder} holds no case-*.npz; make a set with `tocsin model make-set`")
     for path in paths:
         yield read_case(path)
 

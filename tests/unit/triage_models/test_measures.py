@@ -1,0 +1,57 @@
+"""Figures of merit agree with what is known about them."""
+
+import numpy as np
+import pytest
+
+from triage_models.training.measures import (
+    auc,
+    auc_interval,
+    calibration_error,
+    order_statistic_threshold,
+    proportion_interval,
+)
+
+
+def test_auc_of_order_chance_and_ties() -> None:
+    truth = np.array([0.0, 0, 1, 1])
+    assert auc(truth, np.array([1.0, 2, 3, 4])) == 1.0
+    assert auc(truth, np.array([1.0, 1, 1, 1])) == 0.5
+    assert np.isnan(auc(np.zeros(3), np.arange(3.0)))
+
+
+def test_auc_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0.0, 1.0], 60)
+    true_auc = 0.7602  # P(Z < 1/√2) for two unit normals one apart
+    hits = 0
+    for _ in range(300):
+        _, low, high = auc_interval(truth, rng.normal(truth, 1))
+        hits += low <= true_auc <= high
+    assert 0.91 < hits / 300 < 0.99
+
+
+def test_exact_interval_is_clopper_pearson() -> None:
+    share, low, high = proportion_interval(9, 10)
+    assert (share, low, high) == pytest.approx((0.9, 0.5550, 0.9975), abs=1e-4)
+    assert proportion_interval(0, 0)[1:] == (0.0, 1.0)
+    assert proportion_interval(10, 10)[2] == 1.0
+
+
+def test_calibration_error_is_zero_for_honest_probabilities() -> None:
+    rng = np.random.default_rng(1)
+    p = rng.random(20000)
+    assert calibration_error((rng.random(20000) < p).astype(float), p) < 0.02
+    assert calibration_error(np.ones(100), np.zeros(100)) == 1.0
+
+
+def test_order_statistic_keeps_alpha_on_fresh_negatives() -> None:
+    rng = np.random.default_rng(2)
+    shares = []
+    for _ in range(400):
+        cut = order_statistic_threshold(rng.random(99), 0.05)
+        shares.append((rng.random(200) > cut).mean())
+    assert np.mean(shares) <= 0.055
+
+
+def test_too_few_negatives_promise_nothing() -> None:
+    assert order_statistic_threshold(np.random.default_rng(3).random(10), 0.05) == float("inf")

@@ -1,0 +1,125 @@
+"""What every model folder must satisfy before it may read a patient: checked by running it, not by believing it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from triage_models.errors import ModelError
+from triage_models.labels import LABELS, TYPES
+from triage_models.manifest import Manifest, load_manifest, verified_bytes
+from triage_models.ports import Array, Runtime
+from triage_models.runtimes.onnx_cpu import OnnxCpu
+
+_LATENCY_LIMIT_MS = 250.0
+"""Per slice on this machine's CPU: above it the promise of an alert within seconds cannot be kept."""
+
+_REPEATS = 8
+
+
+@dataclass(frozen=True)
+class Check:
+    """One point of the contract."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def verify(folder: Path) -> list[Check]:
+    """Every point, in order; what cannot be checked any more after a failure is left out."""
+    try:
+        manifest = load_manifest(folder)
+        network = {name: verified_bytes(folder, manifest, name) for name in manifest.files}[manifest.network_file]
+        runtime = OnnxCpu()
+        runtime.load(network)
+    except ModelError as error:
+        return [Check("manifest and weights", False, str(error))]
+    loaded = Check(
+        "manifest and weights", True, f"{manifest.name} {manifest.version}, opset {manifest.opset}, sha256 matches"
+    )
+    return [loaded, *(_guarded(name, check, manifest, runtime) for name, check in _CHECKS)]
+
+
+def _guarded(name: str, check: "_Checker", manifest: Manifest, runtime: Runtime) -> Check:
+    try:
+        return check(name, manifest, runtime)
+    except ModelError as error:
+        return Check(name, False, str(error))
+
+
+def _inputs(manifest: Manifest) -> Array:
+    """Air, bone, brain, noise, and HU far outside the window."""
+    size = manifest.input.size
+    rng = np.random.default_rng(0)
+    planes = [np.full((size, size), v, np.float32) for v in (-1024.0, 3071.0, 32.0)]
+    planes.append(rng.normal(32, 10, (size, size)).astype(np.float32))
+    planes.append(rng.uniform(-1024, 3071, (size, size)).astype(np.float32))
+    return np.stack(planes)[:, None]
+
+
+def _shapes(name: str, manifest: Manifest, runtime: Runtime) -> Check:
+    batch = _inputs(manifest)
+    outputs = runtime.infer(batch)
+    wanted = {"logits": (len(batch), len(LABELS)), "embedding": (len(batch), manifest.embedding_size)}
+    wrong = [
+        f"{k} is {outputs[k].shape if k in outputs else 'missing'}, not {v}"
+        for k, v in wanted.items()
+        if k not in outputs or outputs[k].shape != v
+    ]
+    segmentation = outputs.get("segmentation")
+    if segmentation is None or segmentation.ndim != 4 or segmentation.shape[:2] != (len(batch), len(TYPES)):
+        wrong.append(f"segmentation is not [N, {len(TYPES)}, s, s]")
+    elif manifest.input.size % segmentation.shape[2] or segmentation.shape[2] != segmentation.shape[3]:
+        wrong.append(f"segmentation of {segmentation.shape[2:]} does not divide the input's {manifest.input.size}")
+    return Check(name, not wrong, "; ".join(wrong) or "logits, segmentation and embedding as agreed, any batch size")
+
+
+def _finite(name: str, manifest: Manifest, runtime: Runtime) -> Check:
+    outputs = runtime.infer(_inputs(manifest))
+    broken = [key for key, value in outputs.items() if not np.isfinite(value).all()]
+    range_ok = bool(((outputs["segmentation"] >= 0) & (outputs["segmentation"] <= 1)).all())
+    detail = f"not finite: {', '.join(broken)}" if broken else "finite on air, bone, brain, noise and extreme HU"
+    return Check(name, not broken and range_ok, detail if range_ok else "segmentation leaves 0–1")
+
+
+def _deterministic(name: str, manifest: Manifest, runtime: Runtime) -> Check:
+    batch = _inputs(manifest)
+    one, other = runtime.infer(batch), runtime.infer(batch)
+    same = all(np.array_equal(one[key], other[key]) for key in one)
+    return Check(name, same, "two runs agree to the bit" if same else "two runs of the same slices differ")
+
+
+def _batch_free(name: str, manifest: Manifest, runtime: Runtime) -> Check:
+    batch = _inputs(manifest)
+    together = runtime.infer(batch)["logits"]
+    alone = np.concatenate([runtime.infer(batch[k : k + 1])["logits"] for k in range(len(batch))])
+    worst = float(np.abs(together - alone).max())
+    return Check(name, worst < 1e-2, f"logits differ by at most {worst:.1e} between batches")
+
+
+def _quick(name: str, manifest: Manifest, runtime: Runtime) -> Check:
+    one = _inputs(manifest)[:1]
+    runtime.infer(one)
+    seconds = [_seconds(lambda: runtime.infer(one)) for _ in range(_REPEATS)]
+    median = 1000 * float(np.median(seconds))
+    return Check(name, median <= _LATENCY_LIMIT_MS, f"{median:.1f} ms per slice (limit {_LATENCY_LIMIT_MS:g} ms)")
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+_Checker = Callable[[str, Manifest, Runtime], Check]
+
+_CHECKS: tuple[tuple[str, _Checker], ...] = (
+    ("shapes", _shapes),
+    ("finite outputs", _finite),
+    ("determinism", _deterministic),
+    ("independence of the batch", _batch_free),
+    ("latency", _quick),
+)
