@@ -127,7 +127,7 @@ def failure_of(error: Exception) -> ChannelError | None:
         case TimeoutError():
             return ChannelTimedOut("no answer in time")
         case ssl.SSLError():
-            return ChannelUnreachable(f"TLS failed: {error.reason or type(error).__name__}")
+            return ChannelUnreachable(f"TLS failed: {type(error).__name__}")
         case OSError():
             return ChannelUnreachable(error.strerror or type(error).__name__)
     return None

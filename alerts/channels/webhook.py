@@ -35,11 +35,13 @@ from alerts.recipients import ChannelKind, Webhook
 TIMEOUT_SECONDS = 5.0
 """For the whole exchange."""
 
-ANSWER_BYTES = 64 * 1024
-"""No more of an answer's body is read."""
-
 BUSY_STATUSES = frozenset(
-    {http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_EARLY, http.HTTPStatus.TOO_MANY_REQUESTS}
+    {
+        http.HTTPStatus.REQUEST_TIMEOUT,
+        http.HTTPStatus.TOO_EARLY,
+        http.HTTPStatus.TOO_MANY_REQUESTS,
+        http.HTTPStatus.SERVICE_UNAVAILABLE,
+    }
 )
 
 Connect = Callable[[Webhook], http.client.HTTPConnection]
@@ -89,7 +91,7 @@ class WebhookChannel:
             except TimeoutError:
                 raise ChannelTimedOut("no answer in time") from None
             except ssl.SSLError as error:
-                raise ChannelUnreachable(f"TLS failed: {error.reason or type(error).__name__}") from None
+                raise ChannelUnreachable(f"TLS failed: {type(error).__name__}") from None
             except (OSError, http.client.HTTPException) as error:
                 if conversation.passed.is_set():
                     raise ChannelTimedOut("no complete answer in time") from None
