@@ -14,6 +14,7 @@ from dicom_listener.dataset import ParsedHeader
 from dicom_listener.errors import Unacceptable
 from dicom_listener.messages import Buffer
 from dicom_listener.pixels import PixelDescription, describe, frames
+from dicom_listener.statuses import SOP_CLASS_NOT_SUPPORTED
 from dicom_listener.syntaxes import ENHANCED, SOP_CLASSES
 from streams.contracts.series import RefusalReason
 
@@ -160,7 +161,7 @@ def _checked_class(parsed: ParsedHeader, command: StoreCommand) -> str:
         raise Unacceptable(RefusalReason.UID_MISMATCH, "the SOP class is not the one of the command")
     sop_class = SOP_CLASSES.get(command.sop_class_uid)
     if sop_class is None:
-        raise Unacceptable(RefusalReason.NOT_CT, "this SOP class is not accepted")
+        raise Unacceptable(RefusalReason.NOT_CT, "this SOP class is not accepted", SOP_CLASS_NOT_SUPPORTED)
     return sop_class
 
 

@@ -24,8 +24,10 @@ from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.transport import AssociationSocket
 
 from dicom_listener.admission import StoreCommand
@@ -283,7 +285,15 @@ class ServedAssociation(Association):  # type: ignore[misc] # pynetdicom is not 
         """Serve one request, in the thread that read it."""
         while not self.is_established and not self._kill:  # the peer may be quicker than our own acceptance
             time.sleep(0.0005)
-        if self.is_established:
+        if not self.is_established:
+            return
+        context = self._accepted_cx.get(context_id)
+        if context is None or not message.is_valid_request or not isinstance(message, C_STORE | C_ECHO):
+            journal.warning("a request that was not agreed on; its association ends")
+            self.abort()
+        elif isinstance(message, C_STORE):  # whatever class it names: it is our handler that says why not
+            StorageServiceClass(self).SCP(message, context)
+        else:
             self._serve_request(message, context_id)
 
     def _abort_blocking(self, block: bool = True) -> None:

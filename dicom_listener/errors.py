@@ -26,12 +26,14 @@ class Unacceptable(ListenerError):
     Args:
         reason: for the ledger, the counter and the DIMSE status.
         comment: for the sender's log; at most 64 characters and never a value of the object (PS3.7 C, Error Comment).
+        status: where the reason's usual DIMSE status is not the right one.
     """
 
-    def __init__(self, reason: RefusalReason, comment: str) -> None:
+    def __init__(self, reason: RefusalReason, comment: str, status: int | None = None) -> None:
         super().__init__(comment)
         self.reason = reason
         self.comment = comment
+        self.status = status
 
 
 class SpoolError(ListenerError):

@@ -63,7 +63,7 @@ class Intake:
             placed = whole.judged.placed
             self._accept(whole, ledger)
         except Unacceptable as error:
-            return self._refuse(error.reason, error.comment, placed, ledger)
+            return self._refuse(error.reason, error.comment, placed, ledger, error.status)
         except SpoolError as error:
             reason = RefusalReason.SPOOL_FULL if isinstance(error, SpoolFull) else RefusalReason.SPOOL_FAILED
             return self._refuse(reason, "not stored, try again", placed, ledger)
@@ -158,7 +158,12 @@ class Intake:
             self.metrics.objects_conflicting.inc()
 
     def _refuse(
-        self, reason: RefusalReason, comment: str, placed: PlacedObject | None, ledger: AssociationLedger
+        self,
+        reason: RefusalReason,
+        comment: str,
+        placed: PlacedObject | None,
+        ledger: AssociationLedger,
+        status: int | None = None,
     ) -> Verdict:
         self.metrics.objects_refused.labels(reason).inc()
         series = self._account_refusal(reason, placed, ledger) if placed is not None else None
@@ -172,7 +177,7 @@ class Intake:
                 "series": series.series_key if series else None,
             },
         )
-        return Verdict(STATUS_BY_REASON[reason], comment)
+        return Verdict(status or STATUS_BY_REASON[reason], comment)
 
     def _account_refusal(
         self, reason: RefusalReason, placed: PlacedObject, ledger: AssociationLedger

@@ -1,6 +1,7 @@
 """Who may associate: pure decisions, each with its reason and the answer of PS3.8 9.3.4."""
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+AE_TITLE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,14}[\x21-\x7e])?")
+"""Value representation AE without its padding (PS3.5 6.2)."""
 
 
 class RejectionReason(StrEnum):
@@ -103,6 +108,8 @@ def judge(facts: AssociationFacts, our_ae: str, peers: Sequence[Peer], caps: Cap
     """Why the association must be rejected, or None."""
     if facts.stopping:
         return RejectionReason.STOPPING
+    if not AE_TITLE.fullmatch(facts.calling_ae):
+        return RejectionReason.CALLING_AE_UNKNOWN
     if facts.called_ae != our_ae:
         return RejectionReason.CALLED_AE_UNKNOWN
     if facts.application_context != APPLICATION_CONTEXT:

@@ -213,3 +213,13 @@ def test_stopping_lets_a_running_association_finish(tmp_path: Path) -> None:
         assert len(live.published().slices) == 2
         assert live.published().ledger[-1].kind is LedgerKind.RELEASED
         live.listener.stop = lambda _seconds: None  # type: ignore[method-assign] # it has stopped already
+
+
+@pytest.mark.parametrize("sop_class", [MRImageStorage, "1.2.3.4.5.6"], ids=["MR", "private"])
+def test_another_class_on_an_agreed_context(live: Live, sop_class: str) -> None:
+    association = associate(live.port)
+    cunning = association._get_valid_context
+    association._get_valid_context = lambda _ab, tr, *args, **kwargs: cunning(CTImageStorage, tr, *args, **kwargs)
+    assert send(association, a_ct(SOPClassUID=sop_class)).Status == 0x0122
+    assert send(association, a_ct(2)).Status == 0x0000
+    association.release()

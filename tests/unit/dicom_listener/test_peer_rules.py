@@ -80,3 +80,8 @@ def test_the_answers_are_those_of_the_standard() -> None:
 def test_a_rule_with_no_address_is_no_rule() -> None:
     with pytest.raises(ValidationError):
         Peer.model_validate({"ae_title": "CT1", "address": "scanner.example"})
+
+
+@pytest.mark.parametrize("title", ["", "x" * 17, "CT\x01", "CÖ1"])
+def test_a_title_that_is_none_is_rejected(title: str) -> None:
+    assert verdict(peers=(), calling_ae=title) is RejectionReason.CALLING_AE_UNKNOWN
