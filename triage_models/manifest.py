@@ -97,6 +97,9 @@ class Manifest(Frozen):
     not_intended_for: str
     limitations: tuple[str, ...] = ()
     metrics: dict[str, float]
+    volume_errors: dict[str, tuple[float, float]] = Field(
+        default={}, description="per type: 2.5 % and 97.5 % quantile of true over measured volume"
+    )
     reference_scores: Quantiles
     code_version: str
     trained_on: date

@@ -5,7 +5,6 @@ Loads ONNX only: neither torch nor any training package. Deterministic; one call
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
+from triage_models.bleeds import BleedMeasurement, Fraction, ImageSide, TypeFinding, measure_bleeds
 from triage_models.errors import InferenceFailed, UnreadableSlice
 from triage_models.framing import Box, clip_window, cut, head_box, paste
 from triage_models.labels import LABELS, TYPES
@@ -33,16 +33,6 @@ _LEAST_AREA_MM2 = 10.0
 _MIDLINE_SHARE = 0.06
 _BATCH = 16
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class ImageSide(StrEnum):
-    """Side in image coordinates; the caller maps it to the patient by the slice's orientation."""
-
-    IMAGE_LEFT = "image_left"
-    IMAGE_RIGHT = "image_right"
-    MIDLINE = "midline"
-
 
 @dataclass(frozen=True)
 class HeadSlice:
@@ -55,17 +45,6 @@ class HeadSlice:
     voxels_hu: NDArray[np.float32]
     pixel_spacing_mm: tuple[float, float]
     thickness_mm: float | None = None
-
-
-class TypeFinding(BaseModel):
-    """One type's segmentation in one slice: area, mean density, side and centroid (image fractions)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    area_mm2: float = Field(ge=0)
-    mean_hu: float
-    side: ImageSide
-    centroid: tuple[Fraction, Fraction]
 
 
 class SliceReading(BaseModel):
@@ -152,6 +131,11 @@ class Reader:
             slices=len(readings),
         )
 
+    def measure(self, readings: Sequence[tuple[float, SliceReading]]) -> list[BleedMeasurement]:
+        """Volume, density, side and size of each type segmented in the readings, largest first."""
+        found = [(position, reading.findings) for position, reading in readings]
+        return measure_bleeds(found, self.manifest.volume_errors)
+
     def _read_batch(self, slices: Sequence[HeadSlice]) -> list[tuple[SliceReading, NDArray[np.uint8]]]:
         framed = [self._frame(s) for s in slices]
         batch = np.stack([square for square, _ in framed])[:, None]
@@ -231,11 +215,12 @@ def _findings(s: HeadSlice, square: Array, box: Box, segmentation: Array) -> dic
         sure = np.where(layer >= _PRESENT, layer, 0)
         area = float(sure.sum()) * cell_mm2
         if area >= _LEAST_AREA_MM2:
-            out[name] = _finding(sure, hu, area, box, s.voxels_hu.shape)
+            out[name] = _finding(sure, hu, area, box, s)
     return out
 
 
-def _finding(sure: Array, hu: Array, area: float, box: Box, shape: tuple[int, ...]) -> TypeFinding:
+def _finding(sure: Array, hu: Array, area: float, box: Box, s: HeadSlice) -> TypeFinding:
+    shape = s.voxels_hu.shape
     row, column = ndimage.center_of_mass(sure)
     down, across = (row + 0.5) / sure.shape[0], (column + 0.5) / sure.shape[1]
     if abs(across - 0.5) < _MIDLINE_SHARE:
@@ -247,7 +232,23 @@ def _finding(sure: Array, hu: Array, area: float, box: Box, shape: tuple[int, ..
         float(np.clip((box.left + across * box.width) / shape[1], 0, 1)),
     )
     mean = float((hu * sure).sum() / sure.sum())
-    return TypeFinding(area_mm2=round(area, 1), mean_hu=round(mean, 1), side=side, centroid=centroid)
+    diameter = round(_diameter_mm(sure > 0, box, s.pixel_spacing_mm), 1)
+    return TypeFinding(
+        area_mm2=round(area, 1), mean_hu=round(mean, 1), diameter_mm=diameter, side=side, centroid=centroid
+    )
+
+
+def _diameter_mm(inside: NDArray[np.bool_], box: Box, spacing_mm: tuple[float, float]) -> float:
+    """The longest extent over twelve directions of the largest connected part, one cell's size included."""
+    parts, count = ndimage.label(inside)
+    if count == 0:
+        return 0.0
+    largest = parts == 1 + int(np.bincount(parts.ravel())[1:].argmax())
+    cell_mm = np.array([box.height * spacing_mm[0], box.width * spacing_mm[1]]) / inside.shape
+    points_mm = np.argwhere(largest) * cell_mm
+    angles = np.arange(12) * np.pi / 12
+    along = points_mm @ np.stack([np.cos(angles), np.sin(angles)])
+    return float(np.ptp(along, axis=0).max() + cell_mm.mean())
 
 
 def _brain_share(square: Array) -> float:

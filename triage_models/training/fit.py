@@ -32,7 +32,8 @@ class Recipe:
     seed: int
     size: int
     margin: float
-    minutes: float
+    steps: int
+    most_minutes: float
     batch: int
     rate: float
     weight_decay: float
@@ -136,7 +137,7 @@ class Average:
 
 
 def fit(recipe: Recipe, train: Path, validation: Path, out: Path) -> None:
-    """Trains for the recipe's minutes; writes `best.pt` (by shifted validation) and `history.json` to `out`."""
+    """Trains for the recipe's steps; writes `best.pt` (by shifted validation) and `history.json` to `out`."""
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     torch.set_flush_denormal(True)
@@ -149,13 +150,19 @@ def fit(recipe: Recipe, train: Path, validation: Path, out: Path) -> None:
     generator = torch.Generator().manual_seed(recipe.seed)
     epoch, data = 0, read_slices(train)
     started = time.monotonic()
-    while (progress := (time.monotonic() - started) / (60 * recipe.minutes)) < 1:
+    while (progress := _progress(recipe, average, started)) < 1:
         data = read_slices(train, data)
         loss = _epoch(network, optimizer, average, data, recipe, generator, started)
         shadow = SliceNetwork(recipe.widths)
         shadow.load_state_dict(average.state)
         figures = evaluate(shadow, held_out, recipe)
-        history.append({"epoch": epoch, "progress": progress, "loss": loss, "slices": len(data), **figures})
+        seen = {
+            "epoch": epoch,
+            "steps": average.steps,
+            "minutes": (time.monotonic() - started) / 60,
+            "slices": len(data),
+        }
+        history.append({**seen, "progress": progress, "loss": loss, **figures})
         (out / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
         print(json.dumps(history[-1]), flush=True)  # noqa: T201  # a training log on the terminal
         if figures["score"] > best:
@@ -183,7 +190,7 @@ def _epoch(
     network.train()
     total, count = 0.0, 0
     for index in _balanced(data, recipe, g):
-        progress = (time.monotonic() - started) / (60 * recipe.minutes)
+        progress = _progress(recipe, average, started)
         if progress >= 1:
             break
         for group in optimizer.param_groups:
@@ -199,6 +206,11 @@ def _epoch(
         average.update(network)
         total, count = total + float(loss.detach()), count + 1
     return total / max(1, count)
+
+
+def _progress(recipe: Recipe, average: "Average", started: float) -> float:
+    """Share of the run that is over: by steps, or by the clock where the machine is too slow for them."""
+    return max(average.steps / recipe.steps, (time.monotonic() - started) / (60 * recipe.most_minutes))
 
 
 def _schedule(progress: float) -> float:
