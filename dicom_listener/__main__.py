@@ -24,6 +24,7 @@ from dicom_listener.seen import SeenObjects
 from dicom_listener.server import Listener, ServerOptions
 from dicom_listener.settings import Settings
 from dicom_listener.spool.journal import Spool
+from dicom_listener.tls import server_context
 from monitoring.exposition import Exposition
 from monitoring.health import Health
 from monitoring.journal import open_journal
@@ -122,6 +123,8 @@ def _options(s: Settings) -> ServerOptions:
         request_seconds=s.request_seconds,
         pdu_seconds=s.pdu_seconds,
         idle_seconds=s.idle_seconds,
+        max_incoming_bytes=s.max_incoming_bytes,
+        tls=server_context(s.tls_files) if s.tls_files else None,
     )
 
 

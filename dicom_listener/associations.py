@@ -18,6 +18,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from pynetdicom._globals import MODE_ACCEPTOR
@@ -32,6 +33,7 @@ from pynetdicom.transport import AssociationSocket
 
 from dicom_listener.admission import StoreCommand
 from dicom_listener.incoming import IncomingObject
+from dicom_listener.memory import MemoryBudget
 
 journal = logging.getLogger(__name__)
 
@@ -54,17 +56,22 @@ MAX_COMMAND_BYTES = 64 * 1024
 READ_BYTES = 256 * 1024
 
 
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Of one association.
 
-    Args:
-        pdu_bytes: of one PDU's body; what we announce, with some tolerance.
-        message_bytes: of one data set.
-        pdu_seconds: for one PDU, from its first byte to its last.
+    ``pdu_bytes`` is of one PDU's body: what we announce, with some tolerance. ``pdu_seconds`` is for one PDU, from its
+    first byte to its last. ``message_bytes`` is of one data set; ``memory`` is shared by all associations.
     """
 
-    def __init__(self, pdu_bytes: int, message_bytes: int, pdu_seconds: float) -> None:
-        self.pdu_bytes, self.message_bytes, self.pdu_seconds = pdu_bytes, message_bytes, pdu_seconds
+    pdu_bytes: int
+    message_bytes: int
+    pdu_seconds: float
+    memory: MemoryBudget
+
+
+class NothingCame(TimeoutError):
+    """The wait for a PDU ended before its first byte: no harm done."""
 
 
 class PolledSocket(AssociationSocket):  # type: ignore[misc] # pynetdicom is not typed
@@ -120,7 +127,12 @@ class PolledSocket(AssociationSocket):  # type: ignore[misc] # pynetdicom is not
         deadline = time.monotonic() + self._pdu_seconds
         while filled < nr_bytes and sock is not None:
             sock.settimeout(max(0.001, deadline - time.monotonic()))
-            count = sock.recv_into(view[filled : filled + READ_BYTES])
+            try:
+                count = sock.recv_into(view[filled : filled + READ_BYTES])
+            except TimeoutError:
+                if filled:
+                    raise
+                raise NothingCame from None
             if not count:
                 break
             filled += count
@@ -186,6 +198,7 @@ class BoundedDIMSE(DIMSEServiceProvider):  # type: ignore[misc] # pynetdicom is 
                 str(context.transfer_syntax[0]),
             ),
             self._limits.message_bytes,
+            self._limits.memory,
         )
 
     def serve_whole_messages(self) -> None:
@@ -193,6 +206,16 @@ class BoundedDIMSE(DIMSEServiceProvider):  # type: ignore[misc] # pynetdicom is 
             context_id, message = self.msg_queue.get_nowait()
             if message is not None:
                 self.assoc.serve(message, context_id)
+                _release(getattr(message, "DataSet", None))
+
+    def release(self) -> None:
+        """The association is over; a message that is not whole will never be."""
+        _release(self.message.data_set if self.message is not None else None)
+
+
+def _release(data_set: object) -> None:
+    if isinstance(data_set, IncomingObject):
+        data_set.release()
 
 
 class BoundedUpperLayer(DULServiceProvider):  # type: ignore[misc] # pynetdicom is not typed
@@ -222,7 +245,9 @@ class BoundedUpperLayer(DULServiceProvider):  # type: ignore[misc] # pynetdicom 
     def _read_pdu_data(self) -> None:
         try:
             event = self._read_pdu()
-        except (OSError, TimeoutError):
+        except NothingCame:  # the socket was readable for TLS's own sake
+            return
+        except OSError:
             event = CONNECTION_CLOSED
         if event is not None:
             self.event_queue.put(event)
@@ -314,6 +339,7 @@ class ServedAssociation(Association):  # type: ignore[misc] # pynetdicom is not 
             self.dul.socket.wake()
         if self.dul.is_alive():
             self.dul.join(timeout=LAST_REQUEST_SECONDS)
+        self.dimse.release()
         self._ended(self)
         if isinstance(self.dul.socket, PolledSocket):
             self.dul.socket.dispose()

@@ -8,12 +8,19 @@ import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from dicom_listener.peers import IPAddress
 
 MAX_PENDING = 128
 """Connections that have not yet requested an association."""
 MAX_PENDING_PER_ADDRESS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    address: IPAddress
+    since: float
 
 
 class PendingConnections:
@@ -26,13 +33,28 @@ class PendingConnections:
         per_address: int = MAX_PENDING_PER_ADDRESS,
     ) -> None:
         self._displaced, self._total, self._per_address = displaced, total, per_address
-        self._pending: OrderedDict[socket.socket, IPAddress] = OrderedDict()
+        self._pending: OrderedDict[socket.socket, _Pending] = OrderedDict()
         self._lock = threading.Lock()
 
-    def add(self, connection: socket.socket, address: IPAddress) -> None:
+    def add(self, connection: socket.socket, address: IPAddress, now: float = 0.0) -> None:
         with self._lock:
             self._make_room(address)
-            self._pending[connection] = address
+            self._pending[connection] = _Pending(address, now)
+
+    def exchange(self, connection: socket.socket, secured: socket.socket) -> bool:
+        """TLS has wrapped the connection. False where it had been displaced."""
+        with self._lock:
+            entry = self._pending.pop(connection, None)
+            if entry is not None:
+                self._pending[secured] = entry
+                self._pending.move_to_end(secured, last=True)
+            return entry is not None
+
+    def hang_up_before(self, since: float) -> None:
+        """End those that came before ``since`` and still have not requested an association."""
+        with self._lock:
+            for connection in [c for c, entry in self._pending.items() if entry.since < since]:
+                self._displace(connection)
 
     def remove(self, connection: socket.socket) -> bool:
         """It became an association, or ended. False where it had been displaced."""
@@ -46,7 +68,7 @@ class PendingConnections:
             self._pending.clear()
 
     def _make_room(self, address: IPAddress) -> None:
-        same = [connection for connection, other in self._pending.items() if other == address]
+        same = [connection for connection, entry in self._pending.items() if entry.address == address]
         if len(same) >= self._per_address:
             self._displace(same[0])
         elif len(self._pending) >= self._total:

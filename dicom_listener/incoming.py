@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dicom_listener.admission import HashedPixels, JudgedHeader, StoreCommand, WholeObject, judge_header
 from dicom_listener.dataset import inflate, parse
 from dicom_listener.errors import Unacceptable
+from dicom_listener.memory import MemoryBudget
 from dicom_listener.messages import Buffer
 from dicom_listener.pixels import value_of_pixels
 from dicom_listener.syntaxes import SYNTAXES
@@ -28,22 +29,23 @@ class IncomingObject(BytesIO):
 
     Args:
         max_bytes: of what is kept, and of what a deflated data set may inflate to.
+        budget: shared by all that are being received; :meth:`release` gives this object's part back.
     """
 
-    def __init__(self, command: StoreCommand, max_bytes: int) -> None:
+    def __init__(self, command: StoreCommand, max_bytes: int, budget: MemoryBudget | None = None) -> None:
         super().__init__()
         self.command, self._max_bytes = command, max_bytes
+        self._budget, self._taken = budget, 0
         self._syntax = SYNTAXES.get(command.transfer_syntax_uid)
         self._attempts = list(ATTEMPTS_AT_BYTES)
         self._judged: JudgedHeader | None = None
         self._hasher: _FrameHasher | None = None
-        self.oversized = False
+        self._overflow: Unacceptable | None = None
 
     def write(self, data: "ReadableBuffer") -> int:
         view = memoryview(data)
         start = self.tell()
-        if self.oversized or start + view.nbytes > self._max_bytes:
-            self._overflow()
+        if not self._room_for(start, view.nbytes):
             return view.nbytes
         super().write(view)
         if self._judged is None:
@@ -58,8 +60,8 @@ class IncomingObject(BytesIO):
         Raises:
             Unacceptable: beyond the limit, in a syntax that is not ours, or no data set.
         """
-        if self.oversized:
-            raise Unacceptable(RefusalReason.TOO_LARGE, "the object is larger than the limit")
+        if self._overflow is not None:
+            raise self._overflow
         if self._syntax is None:
             raise Unacceptable(RefusalReason.UNSUPPORTED_TRANSFER_SYNTAX, "this transfer syntax is not accepted")
         body: Buffer = self.getvalue()
@@ -69,11 +71,28 @@ class IncomingObject(BytesIO):
             return WholeObject(self._judged, body, self._hasher.result() if self._hasher else None)
         return WholeObject(judge_header(parse(body, self._syntax), self.command), body)
 
-    def _overflow(self) -> None:
-        self.oversized = True
+    def release(self) -> None:
+        """The object is dealt with, or will never be whole."""
+        if self._budget is not None:
+            self._budget.give(self._taken)
+        self._taken = 0
+
+    def _room_for(self, start: int, count: int) -> bool:
+        """What finds no room is still read from the peer, but not kept; the sender gets a status at the end."""
+        if self._overflow is not None:
+            return False
+        if start + count > self._max_bytes:
+            self._overflow = Unacceptable(RefusalReason.TOO_LARGE, "the object is larger than the limit")
+        elif self._budget is not None and not self._budget.take(count):
+            self._overflow = Unacceptable(RefusalReason.SPOOL_FULL, "no memory now, try again")
+        else:
+            self._taken += count
+            return True
         self._judged = self._hasher = None
         self.seek(0)
         self.truncate()
+        self.release()
+        return False
 
     def _try_header(self, size: int) -> None:
         if self._syntax is None or self._syntax.deflated or not self._attempts or size < self._attempts[0]:

@@ -26,6 +26,8 @@ class RejectionReason(StrEnum):
     STOPPING = "stopping"
     ADDRESS_UNKNOWN = "address_unknown"
     """The connection is closed before a word is read."""
+    TLS_FAILED = "tls_failed"
+    """No common version or suite, or no certificate that we trust."""
     NO_REQUEST = "no_request"
     """The connection never became an association: silent, malformed, or displaced by newer ones."""
 
@@ -60,10 +62,11 @@ class Peer(BaseModel):
     ae_title: Annotated[str, Field(min_length=1, max_length=16)]
     address: Annotated[IPNetwork, BeforeValidator(lambda v: ipaddress.ip_network(v, strict=False))]
     common_name: str | None = None
-    """Of the certificate that the peer must show, where TLS is on."""
+    """A name in the certificate that the peer must show (TLS only)."""
 
-    def matches(self, calling_ae: str, address: IPAddress) -> bool:
-        return self.ae_title in ("*", calling_ae) and _within(address, self.address)
+    def matches(self, calling_ae: str, address: IPAddress, certificate_names: frozenset[str]) -> bool:
+        named = self.common_name is None or self.common_name in certificate_names
+        return named and self.ae_title in ("*", calling_ae) and _within(address, self.address)
 
 
 def _within(address: IPAddress, network: IPNetwork) -> bool:
@@ -93,6 +96,8 @@ class AssociationFacts:
     open_total: int
     open_from_address: int
     stopping: bool = False
+    certificate_names: frozenset[str] = frozenset()
+    """Of the peer, where TLS is on."""
 
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
@@ -114,7 +119,7 @@ def judge(facts: AssociationFacts, our_ae: str, peers: Sequence[Peer], caps: Cap
         return RejectionReason.CALLED_AE_UNKNOWN
     if facts.application_context != APPLICATION_CONTEXT:
         return RejectionReason.APPLICATION_CONTEXT
-    known = any(peer.matches(facts.calling_ae, facts.address) for peer in peers)
+    known = any(peer.matches(facts.calling_ae, facts.address, facts.certificate_names) for peer in peers)
     if peers and not known:
         return RejectionReason.CALLING_AE_UNKNOWN
     return _judge_load(facts, caps)

@@ -28,6 +28,7 @@ from dicom_listener.associations import PDU_HEADER, Limits, PolledSocket, Served
 from dicom_listener.connections import PendingConnections
 from dicom_listener.intake import Intake, Verdict
 from dicom_listener.ledger import AssociationLedger
+from dicom_listener.memory import MemoryBudget
 from dicom_listener.metrics import ListenerMetrics
 from dicom_listener.peers import (
     ANSWERS,
@@ -41,6 +42,7 @@ from dicom_listener.peers import (
 )
 from dicom_listener.statuses import ERROR_COMMENT_CHARACTERS, SUCCESS
 from dicom_listener.syntaxes import SOP_CLASSES, SYNTAXES
+from dicom_listener.tls import names_of_peer
 from streams.contracts.series import LedgerKind
 
 journal = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ PDU_TOLERANCE_BYTES = 1024
 """Some senders count the PDV header apart from the length that we announce."""
 LISTEN_BACKLOG = 128
 ACCEPT_POLL_SECONDS = 0.25
+GRACE_SECONDS = 0.5
 IMPLEMENTATION_CLASS_UID = UID("2.25.216372891377415523857426178264810276415")
 IMPLEMENTATION_VERSION_NAME = "TOCSIN_1"
 
@@ -73,7 +76,10 @@ class ServerOptions:
     request_seconds: float = 5.0
     pdu_seconds: float = 30.0
     idle_seconds: float = 60.0
+    max_incoming_bytes: int = 1 << 31
     tls: ssl.SSLContext | None = None
+    share_port: bool = False
+    """Other processes of ours listen on the same port (SO_REUSEPORT)."""
 
 
 class AssociationBook:
@@ -126,9 +132,8 @@ class _Connection(RequestHandler):  # type: ignore[misc] # pynetdicom is not typ
 
     def _create_association(self) -> ServedAssociation:
         server, options = self.server, self.server.options
-        limits = Limits(
-            options.max_pdu_bytes + PDU_TOLERANCE_BYTES, options.max_object_bytes, pdu_seconds=options.pdu_seconds
-        )
+        pdu_bytes = options.max_pdu_bytes + PDU_TOLERANCE_BYTES
+        limits = Limits(pdu_bytes, options.max_object_bytes, options.pdu_seconds, server.memory)
         association = ServedAssociation(self.ae, limits, server.ended)
         association._server = server
         association.name = "AcceptorThread"
@@ -158,6 +163,7 @@ class HardenedServer(ThreadedAssociationServer):  # type: ignore[misc] # pynetdi
     def __init__(self, ae: AE, options: ServerOptions, intake: Intake, metrics: ListenerMetrics) -> None:
         self.options, self.intake, self.metrics = options, intake, metrics
         self.book = AssociationBook()
+        self.memory = MemoryBudget(options.max_incoming_bytes)
         self._pending = PendingConnections(lambda: metrics.associations_rejected.labels("no_request").inc())
         super().__init__(ae, (options.host, options.port), options.ae_title, contexts(), evt_handlers=[])
 
@@ -165,6 +171,8 @@ class HardenedServer(ThreadedAssociationServer):  # type: ignore[misc] # pynetdi
 
     def server_bind(self) -> None:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.options.share_port:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
 
@@ -179,31 +187,40 @@ class HardenedServer(ThreadedAssociationServer):  # type: ignore[misc] # pynetdi
         if self.book.stopping or not address_may_connect(self.options.peers, address):
             self.metrics.associations_rejected.labels(RejectionReason.ADDRESS_UNKNOWN).inc()
             return False
-        self._pending.add(request, address)
+        self._pending.add(request, address, time.monotonic())
         return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """In the connection's own thread: everything that may take a peer's time."""
-        opened: socket.socket = request
+        connection: socket.socket = request
         try:
-            opened = self._secured(request)
-            head = self._association_request(opened)
-            if not self._pending.remove(request):
+            connection = self._wrapped(request)
+            if isinstance(connection, ssl.SSLSocket):
+                connection.do_handshake()
+            head = self._association_request(connection)
+            if not self._pending.remove(connection):
                 raise ConnectionError("displaced")
-            _Connection(opened, client_address, self, head)
-        except (OSError, ConnectionError):
-            if self._pending.remove(request):
-                self.metrics.associations_rejected.labels(RejectionReason.NO_REQUEST).inc()
-            self.shutdown_request(opened)
+            _Connection(connection, client_address, self, head)
+        except OSError as error:
+            self._turn_away(connection, error)
         except Exception:  # noqa: BLE001 - a boundary: the connection ends, the others go on
             journal.exception("a connection ended by a fault of ours")
-            self._pending.remove(request)
-            self.shutdown_request(opened)
+            self._pending.remove(connection)
+            self.shutdown_request(connection)
 
-    def _secured(self, connection: socket.socket) -> socket.socket:
+    def _turn_away(self, connection: socket.socket, error: OSError) -> None:
+        if self._pending.remove(connection):
+            reason = RejectionReason.TLS_FAILED if isinstance(error, ssl.SSLError) else RejectionReason.NO_REQUEST
+            self.metrics.associations_rejected.labels(reason).inc()
+        self.shutdown_request(connection)
+
+    def _wrapped(self, connection: socket.socket) -> socket.socket:
         if self.options.tls is None:
             return connection
-        return self.options.tls.wrap_socket(connection, server_side=True)
+        secured = self.options.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        if not self._pending.exchange(connection, secured):
+            raise ConnectionError("displaced")
+        return secured
 
     def _association_request(self, connection: socket.socket) -> bytes:
         """The whole A-ASSOCIATE-RQ. Raises OSError where it does not come, in time, and within its bound."""
@@ -221,11 +238,14 @@ class HardenedServer(ThreadedAssociationServer):  # type: ignore[misc] # pynetdi
         request = association.requestor.primitive
         address = ipaddress.ip_address(association.requestor.address)
         called, calling = request.called_ae_title.strip(), request.calling_ae_title.strip()
+        certificate_names = names_of_peer(association.dul.socket.socket)
         ledger = AssociationLedger(secrets.token_hex(16), calling)
 
         def decide(open_total: int, open_from_address: int, stopping: bool) -> RejectionReason | None:
             context = str(request.application_context_name)
-            facts = AssociationFacts(called, calling, address, context, open_total, open_from_address, stopping)
+            facts = AssociationFacts(
+                called, calling, address, context, open_total, open_from_address, stopping, certificate_names
+            )
             return judge(facts, self.options.ae_title, self.options.peers, self.options.caps)
 
         reason = self.book.admit(association, address, ledger, decide)
@@ -260,7 +280,11 @@ class HardenedServer(ThreadedAssociationServer):  # type: ignore[misc] # pynetdi
     # -- the end -----------------------------------------------------------------------------------------------
 
     def service_actions(self) -> None:
-        """The library collects garbage here, for all threads to wait; nothing of ours needs it."""
+        """Between two connections: end those that take too long to become associations, however they do it.
+
+        (The library collects garbage here, for all threads to wait; nothing of ours needs it.)
+        """
+        self._pending.hang_up_before(time.monotonic() - self.options.request_seconds - GRACE_SECONDS)
 
     def stop(self, seconds: float) -> None:
         """Accept nothing more; give running associations so long to end, then abort them."""

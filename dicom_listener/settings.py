@@ -9,7 +9,9 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dicom_listener.errors import CannotStart
 from dicom_listener.peers import Peer
+from dicom_listener.tls import TlsFiles
 
 GIB = 1 << 30
 
@@ -50,6 +52,12 @@ class Settings(BaseSettings):
     """Announced to the sender (PS3.8 D.1); DCMTK's own maximum."""
     max_object_bytes: Annotated[int, Field(ge=1 << 20)] = GIB
     """Of one data set; 2000 frames of an Enhanced CT."""
+    max_incoming_bytes: Annotated[int, Field(ge=1 << 20)] = 2 * GIB
+    """Of all that is being received at one time; beyond it senders are asked to try again."""
+    tls_certificate_file: Path | None = None
+    """PEM chain; with the key and the authorities, the port speaks TLS only, and peers must show a certificate."""
+    tls_key_file: Path | None = None
+    tls_authorities_file: Path | None = None
     request_seconds: Annotated[float, Field(gt=0, le=30)] = 5.0
     """From connection to a whole A-ASSOCIATE-RQ (ARTIM, PS3.8 9.1.5)."""
     pdu_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
@@ -60,6 +68,20 @@ class Settings(BaseSettings):
     """On SIGTERM, for running associations to end."""
     drain_seconds: Annotated[float, Field(ge=0, le=60)] = 5.0
     """On SIGTERM, for the spool to reach Kafka."""
+
+    @property
+    def tls_files(self) -> TlsFiles | None:
+        """None where TLS is off.
+
+        Raises:
+            CannotStart: some of the three files are set and some are not.
+        """
+        certificate, key, authorities = self.tls_certificate_file, self.tls_key_file, self.tls_authorities_file
+        if certificate and key and authorities:
+            return TlsFiles(certificate, key, authorities)
+        if certificate or key or authorities:
+            raise CannotStart("TLS needs a certificate, its key and the authorities: set all three files or none")
+        return None
 
     @property
     def bootstrap_servers(self) -> list[str]:

@@ -74,6 +74,7 @@ class Spool:
         self._waiting: dict[int, float] = {}
         self._next_sequence = self._next_number = 0
         self.damaged_bytes = 0
+        self._trouble: str | None = None
         self._claim = _claim(folder)
         try:
             self._recover()
@@ -93,11 +94,17 @@ class Spool:
             SpoolFailed: the disk refused.
         """
         record = records.build(messages, self._now())
-        with self._lock:
-            segment = self._room_for(record.size, reserved)
-            self._write(segment, record)
-            end = segment.size
-        self._sync(segment, end)
+        try:
+            with self._lock:
+                segment = self._room_for(record.size, reserved)
+                self._write(segment, record)
+                end = segment.size
+            self._sync(segment, end)
+        except SpoolError as error:
+            self._trouble = str(error)
+            raise
+        if not reserved:
+            self._trouble = None
 
     def _room_for(self, size: int, reserved: bool) -> Segment:
         bound = self._max_bytes + (RESERVE_BYTES if reserved else 0)
@@ -235,13 +242,10 @@ class Spool:
         return self._folder
 
     def trouble(self) -> str | None:
-        """Why a slice could not be spooled now, or None."""
+        """Why the last attempt failed, or the next one would; None when all is well."""
         if not os.access(self._folder, os.W_OK | os.X_OK):
             return "the spool folder is not writable"
-        depth = self.depth()
-        if depth.messages and depth.bytes_on_disk >= self._max_bytes:
-            return "the spool is full"
-        return None
+        return self._trouble
 
     def close(self) -> None:
         """Let go of the folder; what waits stays on the disk.
