@@ -41,13 +41,13 @@ class Case:
         return replace(self, slices=())
 
 
-def write_case(folder: Path, seed: int, setting: Setting, *, bleed_share: float = 0.5, side: int = 256) -> Path:
+def write_case(folder: Path, seed: int, setting: Setting, *, bleed_share: float = 0.5, side: int = 224) -> Path:
     """Generates one case: bleed, thickness and orientation follow from the seed."""
     rng = np.random.default_rng([seed, 99])
     bleed = str(rng.choice(TYPES)) if rng.random() < bleed_share else None
-    thickness = float(rng.choice([2.5, 3.0, 4.0, 5.0, 5.0, 5.0, 6.0]))
+    thickness = float(rng.choice([2.5, 3.0, 4.0, 5.0, 5.0, 5.0, 5.0, 6.0]))
     count = int(np.ceil(_EXTENT_MM / thickness))
-    s = generate(seed, bleed, slices=count, thickness_mm=thickness, shape=(side, side), setting=setting)
+    s = generate(seed, bleed, slices=count, thickness_mm=thickness, shape=(side, side), setting=setting, averaged=False)
     areas = np.stack([(s.masks == k).sum((1, 2)) for k in range(1, 6)], 1) * np.prod(s.pixel_spacing_mm)
     path = folder / f"case-{seed:08d}.npz"
     partial = path.with_suffix(".partial")

@@ -83,9 +83,11 @@ def generate(
     thickness_mm: float = 5.0,
     shape: tuple[int, int] = (512, 512),
     setting: Setting = "standard",
+    averaged: bool = True,
 ) -> SyntheticSeries:
     """A series with the bleed present (or with none), the same for the same arguments.
 
+    `averaged`: thick slices are the mean of two planes (twice the time); otherwise only bone is averaged over the slice.
     Raises GenerationFailed when no attempt places at least 0.3 mL of the bleed in the slices.
     """
     if bleed is not None and bleed not in TYPES:
@@ -93,7 +95,7 @@ def generate(
     positions = (np.arange(slices, dtype=np.float32) - (slices - 1) / 2) * thickness_mm
     for attempt in range(_ATTEMPTS):
         rng = np.random.default_rng([seed, attempt, 0 if bleed is None else LABELS.index(bleed)])
-        series = _once(rng, bleed, _Look(positions, thickness_mm, shape, setting))
+        series = _once(rng, bleed, _Look(positions, thickness_mm, shape, setting, single_plane=not averaged))
         if bleed is None or (series.volumes_ml[bleed] >= _LEAST_ML and series.labels[:, LABELS.index(bleed)].any()):
             return replace(series, seed=seed)
     raise GenerationFailed(f"seed {seed}: no {bleed} bleed inside {slices} slices of {thickness_mm} mm")
