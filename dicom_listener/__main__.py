@@ -1,6 +1,7 @@
 """``python -m dicom_listener``: reads the settings, builds the parts, runs until SIGTERM or SIGINT."""
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -19,10 +20,12 @@ from dicom_listener.kafka_broker import assert_checksums_are_native, connector
 from dicom_listener.metrics import ListenerMetrics
 from dicom_listener.peers import Caps
 from dicom_listener.privacy import silence_libraries
+from dicom_listener.processes import WATCHER_VARIABLE, Workers, assert_port_is_free, stop_when_parent_dies
 from dicom_listener.publisher import Publisher
 from dicom_listener.seen import SeenObjects
 from dicom_listener.server import Listener, ServerOptions
 from dicom_listener.settings import Settings
+from dicom_listener.spool.folders import left_behind, own_folder
 from dicom_listener.spool.journal import Spool
 from dicom_listener.tls import server_context
 from monitoring.exposition import Exposition
@@ -40,7 +43,7 @@ T = TypeVar("T")
 
 
 class Service:
-    """All parts, wired. Starting order: spool, publisher, port, side door."""
+    """One listening process, wired. Starting order: spool, publisher, port, side door."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -48,27 +51,43 @@ class Service:
         secret = SiteSecret(_secret_file(settings.site_secret_file, "TOCSIN_SITE_SECRET_FILE"))
         cipher = IdentityCipher(_secret_file(settings.identity_key_file, "TOCSIN_IDENTITY_KEY_FILE"))
         self.metrics = ListenerMetrics(CollectorRegistry())
-        self.spool = Spool(settings.spool_dir, settings.spool_max_bytes)
-        self.metrics.spool_damaged_bytes.set(self.spool.damaged_bytes)
-        self.publisher = Publisher(self.spool, connector(settings.bootstrap_servers), self.metrics)
+        self.spool = Spool(own_folder(settings.spool_dir, settings.worker), settings.spool_max_bytes)
+        self._spools = [self.spool, *self._left_behind()]
+        connect = connector(settings.bootstrap_servers)
+        self._publishers = [Publisher(spool, connect, self.metrics) for spool in self._spools]
         intake = Intake(self.spool, secret, IdentityRegister(cipher), SeenObjects(), self.metrics)
         where = f"DICOM port {settings.host}:{settings.port}"
         self.listener = _bound(where, lambda: Listener(_options(settings), intake, self.metrics))
-        self.exposition = _bound(f"metrics port {settings.metrics_host}:{settings.metrics_port}", self._side_door)
+        self.exposition = _bound(f"metrics port {settings.metrics_host}:{self._metrics_port}", self._side_door)
+
+    def _left_behind(self) -> list[Spool]:
+        """The first process also publishes what lies in folders that no process has any more."""
+        settings = self._settings
+        if settings.worker not in (None, 0):
+            return []
+        processes = 1 if settings.worker is None else settings.processes
+        return [Spool(folder, settings.spool_max_bytes) for folder in left_behind(settings.spool_dir, processes)]
+
+    @property
+    def _metrics_port(self) -> int:
+        port = self._settings.metrics_port
+        return port + (self._settings.worker or 0) if port else 0
 
     def _side_door(self) -> Exposition:
-        metrics, spool = self.metrics, self.spool
-        metrics.spool_messages.set_function(lambda: spool.depth().messages)
-        metrics.spool_bytes.set_function(lambda: spool.depth().bytes_on_disk)
-        metrics.spool_oldest_seconds.set_function(lambda: _age(spool.depth().oldest_at))
+        metrics, spools = self.metrics, self._spools
+        metrics.spool_damaged_bytes.set(sum(spool.damaged_bytes for spool in spools))
+        metrics.spool_messages.set_function(lambda: sum(spool.depth().messages for spool in spools))
+        metrics.spool_bytes.set_function(lambda: sum(spool.depth().bytes_on_disk for spool in spools))
+        metrics.spool_oldest_seconds.set_function(lambda: max(_age(spool.depth().oldest_at) for spool in spools))
         health = Health(
-            liveness={"accepting": self.listener.trouble, "publisher": self.publisher.trouble},
-            readiness={"spool": spool.trouble},
+            liveness={"accepting": self.listener.trouble, "publisher": self._publishers[0].trouble},
+            readiness={"spool": self.spool.trouble},
         )
-        return Exposition(metrics.registry, health, (self._settings.metrics_host, self._settings.metrics_port))
+        return Exposition(metrics.registry, health, (self._settings.metrics_host, self._metrics_port))
 
     def start(self) -> None:
-        self.publisher.start()
+        for publisher in self._publishers:
+            publisher.start()
         self.listener.start()
         self.exposition.start()
         journal.info(
@@ -78,17 +97,19 @@ class Service:
                 "host": self._settings.host,
                 "port": self.listener.port,
                 "metrics_port": self.exposition.port,
-                "spooled_messages": self.spool.depth().messages,
+                "spooled_messages": sum(spool.depth().messages for spool in self._spools),
             },
         )
 
     def stop(self) -> None:
         journal.info("stopping")
         self.listener.stop(self._settings.stop_seconds)
-        self.publisher.stop(self._settings.drain_seconds)
-        left = self.spool.depth().messages
+        for publisher in self._publishers:
+            publisher.stop(self._settings.drain_seconds)
+        left = sum(spool.depth().messages for spool in self._spools)
         self.exposition.close()
-        self.spool.close()
+        for spool in self._spools:
+            spool.close()
         journal.info("stopped", extra={"left_in_spool": left})
 
 
@@ -125,6 +146,7 @@ def _options(s: Settings) -> ServerOptions:
         idle_seconds=s.idle_seconds,
         max_incoming_bytes=s.max_incoming_bytes,
         tls=server_context(s.tls_files) if s.tls_files else None,
+        share_port=s.worker is not None,
     )
 
 
@@ -136,6 +158,21 @@ def _settings() -> Settings:
         raise CannotStart(f"settings of the listener: {faults}") from None
 
 
+def _run(settings: Settings, asked_to_stop: threading.Event) -> int:
+    if settings.processes > 1 and settings.worker is None:
+        assert_port_is_free(settings.host, settings.port)
+        environment = {**os.environ, WATCHER_VARIABLE: str(os.getpid())}
+        stop_seconds = settings.stop_seconds + settings.drain_seconds
+        return Workers(settings.processes, environment, EXIT_CANNOT_START, stop_seconds).run(asked_to_stop)
+    if settings.worker is not None:
+        stop_when_parent_dies(int(os.environ.get(WATCHER_VARIABLE, "0")))
+    service = Service(settings)
+    service.start()
+    asked_to_stop.wait()
+    service.stop()
+    return 0
+
+
 def main() -> int:
     asked_to_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -144,14 +181,10 @@ def main() -> int:
         settings = _settings()
         open_journal("dicom_listener", settings.log_level)
         silence_libraries()
-        service = Service(settings)
+        return _run(settings, asked_to_stop)
     except (CannotStart, WeakSecret) as error:
         print(f"dicom_listener: {error}", file=sys.stderr)  # noqa: T201 - one sentence for whoever started it
         return EXIT_CANNOT_START
-    service.start()
-    asked_to_stop.wait()
-    service.stop()
-    return 0
 
 
 if __name__ == "__main__":

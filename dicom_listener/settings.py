@@ -34,7 +34,12 @@ class Settings(BaseSettings):
     """0 takes a free one and says which in the journal."""
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9101
+    """The first process's; the next ones take the ports behind it. 0 takes a free one."""
     log_level: str = "INFO"
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Listening on the same port. The caps and byte bounds below hold for each."""
+    worker: Annotated[int, Field(ge=0)] | None = None
+    """Set by the process that starts the others: the number of this one."""
 
     spool_dir: Path
     """On a local disk that keeps its word about fdatasync; one process per folder."""

@@ -208,6 +208,17 @@ def start_service(folder: Path, **changes: str) -> Service:
     return Service(folder, environment, port, int(environment["TOCSIN_LISTENER_METRICS_PORT"]), process)
 
 
+def fails_to_start(environment: dict[str, str]) -> str:
+    """The sentence by which the service says why it does not start."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dicom_listener"], env=environment, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 2, done.stderr
+    lines = set(done.stderr.strip().splitlines())
+    assert len(lines) == 1, "one sentence, even of several processes"
+    return lines.pop()
+
+
 class FakeKafka:
     """A broker in memory, for publishers in this process."""
 

@@ -2,8 +2,6 @@
 
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from tests.integration.dicom_listener.live_listener import (
     Service,
     associate,
     echo_seconds,
+    fails_to_start,
     send,
     service_environment,
     start_service,
@@ -90,15 +89,6 @@ def test_sigterm_ends_it_in_good_order(service: Service) -> None:
 
 def test_an_echo_when_all_is_well(service: Service) -> None:
     assert echo_seconds(service.port) < 1
-
-
-def fails_to_start(environment: dict[str, str]) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "dicom_listener"], env=environment, capture_output=True, text=True, timeout=30
-    )
-    assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.strip().splitlines()
-    return line
 
 
 def test_no_secret(tmp_path: Path) -> None:
