@@ -21,7 +21,7 @@ from alerts.messages import PURPOSES, Purpose, compose
 from alerts.ports import Clock, Wake
 from alerts.recipients import Recipients
 from alerts.store.database import Database
-from alerts.store.outbox import Address, enqueue, happen, note, notice_id_of, ring_failed, supersede, told
+from alerts.store.outbox import Address, enqueue, happen, note, notice_id_of, overtaken, ring_failed, supersede, told
 from alerts.store.record import EntryKind, append
 from alerts.store.schema import Alert, Series, Study
 from alerts.store.studies import (
@@ -165,7 +165,7 @@ class Desk:
             if answers:
                 alert.acknowledged_at, alert.acknowledged_by, alert.acknowledged_via = now, by, via
             alert.rings_at = None
-            supersede(session, alert.alert_id, purpose=Purpose.REMINDER)
+            supersede(session, alert.alert_id, frozenset({Purpose.REMINDER}))
             life = life_of(alert)
         self.wake()
         return life
@@ -190,7 +190,7 @@ class Desk:
         else:
             _move(session, alert, decision, now)
         if decision.step is not Step.CONFIRM:
-            supersede(session, alert.alert_id)
+            supersede(session, alert.alert_id, overtaken(PURPOSES[decision.step], decision.topic))
         finding = _finding_of_alert(session, alert) if decision.step is not Step.RETRACT else _source(session, decision)
         rung = self._ring(session, alert, finding, now) if decision.audience is Audience.ON_CALL else []
         to = list(dict.fromkeys([*rung, *before]))
@@ -251,7 +251,7 @@ class Desk:
                 acknowledge_link=self.links.acknowledge(alert.alert_id, address.recipient, now),
                 place=self.links.place,
             )
-            supersede(session, alert.alert_id, address)
+            supersede(session, alert.alert_id, overtaken(purpose, decision.topic), address)
             enqueue(session, message, address, now)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from alerts.errors import FailureKind
-from alerts.life import PUBLISHED_AS, Happening
+from alerts.life import PUBLISHED_AS, Happening, Topic
 from alerts.messages import Message, Purpose
 from alerts.recipients import ChannelKind
 from alerts.store.record import EntryKind, append
@@ -32,6 +32,11 @@ class NoticeState(StrEnum):
     SUPERSEDED = "superseded"
     """A newer message says what this one would have said, or takes it back before anybody got it."""
 
+
+CORRECTIONS = frozenset({Purpose.AMENDED, Purpose.RETRACTED})
+
+CLAIM_LOCK = 0x70C51
+"""Any number that nothing else in the database uses as an advisory lock."""
 
 OWED = (NoticeState.PENDING, NoticeState.FAILED)
 
@@ -103,13 +108,22 @@ def told(session: Session, alert_id: str, *, maybe: bool) -> list[Address]:
     return [Address(recipient, ChannelKind(channel)) for recipient, channel in session.execute(query)]
 
 
-def supersede(session: Session, alert_id: str, address: Address | None = None, purpose: Purpose | None = None) -> None:
-    """Send no more what has been overtaken: of the whole alert, of one address, or of one purpose."""
-    owed = update(Notice).where(Notice.alert_id == alert_id, Notice.state.in_(OWED))
+def overtaken(purpose: Purpose, topic: Topic) -> frozenset[Purpose]:
+    """What need not be sent any more once a message of this purpose is to be.
+
+    A correction that is still owed is overtaken only by a later correction or by a new bleed, which it would
+    contradict: whoever holds a warning that is no longer true must learn so.
+    """
+    if purpose in CORRECTIONS or (purpose is Purpose.ALARM and topic is Topic.BLEED):
+        return frozenset(Purpose)
+    return frozenset(Purpose) - CORRECTIONS
+
+
+def supersede(session: Session, alert_id: str, purposes: frozenset[Purpose], address: Address | None = None) -> None:
+    """Send no more what has been overtaken: of the whole alert, or of one address."""
+    owed = update(Notice).where(Notice.alert_id == alert_id, Notice.state.in_(OWED), Notice.purpose.in_(purposes))
     if address:
         owed = owed.where(Notice.recipient == address.recipient, Notice.channel == address.channel)
-    if purpose:
-        owed = owed.where(Notice.purpose == purpose)
     session.execute(owed.values(state=NoticeState.SUPERSEDED))
 
 
@@ -130,6 +144,7 @@ def ring_failed(session: Session, alert: Alert) -> bool:
 
 def claim(session: Session, holder: str, now: datetime, lease: timedelta) -> Attempt | None:
     """Take the most urgent notice that is due, for as long as the lease; None when there is nothing to do."""
+    _one_claim_at_a_time(session)
     other = aliased(Notice)
     lane_busy = select(other.notice_id).where(
         other.recipient == Notice.recipient, other.channel == Notice.channel, other.leased_until > now
@@ -153,6 +168,13 @@ def claim(session: Session, holder: str, now: datetime, lease: timedelta) -> Att
         notice.sent_at = now
         happen(session, alert, Happening.SENT, now, address=address, notice=notice)
     return Attempt(Message.model_validate_json(notice.message), address, notice.attempts)
+
+
+def _one_claim_at_a_time(session: Session) -> None:
+    """PostgreSQL looks again at a row that it had to wait for, but not at the rows that a subquery had asked: without
+    this, two workers could take one lane, or one notice. SQLite's write lock does the same by itself."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(CLAIM_LOCK)))
 
 
 def release(session: Session, holder: str) -> None:

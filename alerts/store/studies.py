@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CursorResult, select
+from sqlalchemy import literal, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
@@ -24,9 +24,8 @@ class PictureKind(StrEnum):
 def insert_missing(session: Session, table: type[Base], **values: Any) -> bool:
     """Insert a row unless its key is there; says whether it was inserted. Safe against another instance."""
     insert = postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
-    result = session.execute(insert(table).values(**values).on_conflict_do_nothing())
-    assert isinstance(result, CursorResult)
-    return result.rowcount > 0
+    statement = insert(table).values(**values).on_conflict_do_nothing().returning(literal(True))
+    return session.execute(statement).first() is not None
 
 
 def lock_study(session: Session, study_key: str, seen_at: datetime) -> Study:

@@ -86,6 +86,22 @@ def test_a_warning_that_may_have_got_through_is_taken_back(ward: Any) -> None:
     ward.expects("first", "withdrawn")
 
 
+def test_a_withdrawal_that_is_still_owed_is_not_lost_behind_another_series_failure(ward: Any) -> None:
+    ward.send(a_finding(PROVISIONAL, series="thick"))
+    ward.news("first")
+    ward.desk.take_finding(a_finding(RETRACTED, series="thick", revision=2))
+    ward.send(a_finding(FAILED, series="thin"))
+    assert sorted(message.purpose for message in ward.news("first")) == ["alarm", "retracted"]
+
+
+def test_a_withdrawal_that_is_still_owed_is_dropped_when_the_bleed_returns(ward: Any) -> None:
+    ward.send(a_finding(PROVISIONAL))
+    ward.news("first")
+    ward.desk.take_finding(a_finding(RETRACTED, revision=2))
+    ward.send(a_finding(FINAL, revision=3))
+    ward.expects("first", "possible bleed after all")
+
+
 def test_a_taken_back_warning_that_returns_must_be_answered_again(ward: Any) -> None:
     ward.send(a_finding(PROVISIONAL))
     ward.acknowledge()
