@@ -1,8 +1,9 @@
-"""Measures ingest: durable slices per second of this node beside bare pynetdicom that receives and discards.
+"""Measures ingest: durable slices per second of this node, beside the neighbours that are installed.
 
-Same client, same slices, interleaved rounds, each server in a process of its own. The figures of one machine compare;
-those of two do not. ``python -m dicom_listener.bench`` prints the result; ``tocsin bench ingest`` calls
-:func:`measure_ingest`.
+Neighbours: bare pynetdicom that receives and discards, DCMTK's ``storescp``, and Orthanc as it comes and with
+TCP_NODELAY. Same clients, same slices, interleaved rounds, each server in a process of its own. The figures of one
+machine compare; those of two do not. ``python -m dicom_listener.bench ingest`` prints the result; ``tocsin bench
+ingest`` calls :func:`measure_ingest`.
 """
 
 import json
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,18 @@ AE_TITLE = "TOCSIN"
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
 MATRIX = 512
+MAX_PDU_BYTES = 131_072
+NO_DELAY = {"TCP_NODELAY": "1", "TCP_BUFFER_LENGTH": "131072"}
+"""Of DCMTK: without them Nagle's algorithm meets delayed acknowledgements, and it is 20 times too slow."""
 
 
 def measure_ingest(
-    slices: int = 120, rounds: int = 3, associations: int = 1, bootstrap_servers: str | None = None
+    slices: int = 120,
+    rounds: int = 3,
+    associations: int = 1,
+    processes: int = 1,
+    bootstrap_servers: str | None = None,
+    neighbours: bool = True,
 ) -> dict[str, object]:
     """Slices per second by server and client.
 
@@ -40,35 +49,43 @@ def measure_ingest(
         slices: per association and round.
         rounds: the servers take turns; the median counts.
         associations: opened at the same time, each by a client process of its own.
+        processes: of our listener.
         bootstrap_servers: where the listener publishes meanwhile; without it the spool keeps everything.
+        neighbours: beside bare pynetdicom, measure what else is installed.
     """
-    figures: dict[str, list[float]] = {}
+    rates: dict[str, dict[str, list[float]]] = {}
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-bench-")))
         series = [_series(work / f"series{n}", slices) for n in range(associations)]
         ports = {
-            "tocsin": stack.enter_context(_tocsin(work, bootstrap_servers)),
+            "tocsin": stack.enter_context(_tocsin(work, processes, bootstrap_servers)),
             "bare_pynetdicom": stack.enter_context(_bare()),
         }
+        for name, server in (_neighbours(work) if neighbours else {}).items():
+            ports[name] = stack.enter_context(server)
         for _ in range(rounds):
             for client, command in _clients().items():
-                for server, port in ports.items():
-                    rate = _rate(command, port, series)
-                    figures.setdefault(f"{server}_by_{client}", []).append(rate)
+                for name, port in ports.items():
+                    rates.setdefault(client, {}).setdefault(name, []).append(_rate(command, port, series))
             series = [_with_new_uids(files) for files in series]
-    medians = {name: round(statistics.median(rates), 1) for name, rates in figures.items()}
-    ratios = {
-        f"ratio_by_{client}": round(medians[f"tocsin_by_{client}"] / medians[f"bare_pynetdicom_by_{client}"], 2)
-        for client in _clients()
-    }
     return {
         "slices": slices,
         "rounds": rounds,
         "associations": associations,
+        "processes": processes,
         "publishing": bootstrap_servers is not None,
-        "slices_per_second": medians,
-        "all_rounds": {name: [round(rate, 1) for rate in rates] for name, rates in figures.items()},
-        **ratios,
+        "by_client": {client: _summary(by_server) for client, by_server in rates.items()},
+    }
+
+
+def _summary(rates: dict[str, list[float]]) -> dict[str, object]:
+    medians = {server: statistics.median(values) for server, values in rates.items()}
+    return {
+        "slices_per_second": {server: round(median, 1) for server, median in medians.items()},
+        "rounds": {server: [round(rate, 1) for rate in values] for server, values in rates.items()},
+        "tocsin_over": {
+            server: round(medians["tocsin"] / median, 2) for server, median in medians.items() if server != "tocsin"
+        },
     }
 
 
@@ -124,7 +141,7 @@ def _with_new_uids(files: list[Path]) -> list[Path]:
 
 
 @contextmanager
-def _tocsin(work: Path, bootstrap_servers: str | None) -> Iterator[int]:
+def _tocsin(work: Path, processes: int, bootstrap_servers: str | None) -> Iterator[int]:
     port = free_port()
     for name in ("site", "identity"):
         (work / name).write_bytes(secrets.token_bytes(32))
@@ -134,6 +151,7 @@ def _tocsin(work: Path, bootstrap_servers: str | None) -> Iterator[int]:
         "TOCSIN_LISTENER_SPOOL_DIR": str(work / "spool"),
         "TOCSIN_LISTENER_PORT": str(port),
         "TOCSIN_LISTENER_METRICS_PORT": "0",
+        "TOCSIN_LISTENER_PROCESSES": str(processes),
         "TOCSIN_LISTENER_LOG_LEVEL": "ERROR",
         "TOCSIN_LISTENER_DRAIN_SECONDS": "0",
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers or f"127.0.0.1:{free_port()}",
@@ -149,9 +167,48 @@ def _bare() -> Iterator[int]:
         yield port
 
 
+def _neighbours(work: Path) -> dict[str, AbstractContextManager[int]]:
+    """Servers that are installed, ready to be started."""
+    found: dict[str, AbstractContextManager[int]] = {}
+    if shutil.which("storescp"):
+        found["dcmtk_storescp"] = _storescp(work)
+    orthanc = shutil.which("Orthanc")
+    if orthanc:
+        found["orthanc"] = _orthanc(orthanc, work / "orthanc", {})
+        found["orthanc_nodelay"] = _orthanc(orthanc, work / "orthanc-nodelay", NO_DELAY)
+    return found
+
+
+@contextmanager
+def _storescp(work: Path) -> Iterator[int]:
+    port, folder = free_port(), work / "storescp"
+    folder.mkdir()
+    command = ["storescp", "--fork", "--max-pdu", str(MAX_PDU_BYTES), "-od", str(folder), "-aet", AE_TITLE, str(port)]
+    with _running(command, port, os.environ | NO_DELAY):
+        yield port
+
+
+@contextmanager
+def _orthanc(program: str, folder: Path, environment: dict[str, str]) -> Iterator[int]:
+    """With its default settings but for ports and folders."""
+    port = free_port()
+    folder.mkdir()
+    settings = {
+        "DicomPort": port,
+        "DicomAet": AE_TITLE,
+        "HttpPort": free_port(),
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "index"),
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    with _running([program, str(folder / "orthanc.json")], port, os.environ | environment):
+        yield port
+
+
 @contextmanager
 def _running(command: list[str], port: int, environment: dict[str, str]) -> Iterator[None]:
-    process = subprocess.Popen(command, env=environment)  # noqa: S603 - our own commands
+    output = None if command[0] == sys.executable else subprocess.DEVNULL
+    process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)  # noqa: S603 - our own commands
     try:
         _wait_for(port)
         yield
@@ -183,7 +240,7 @@ def serve_bare(port: int) -> None:
     """The yardstick: pynetdicom with its own best settings, receiving and discarding."""
     _config.LOG_HANDLER_LEVEL = "none"
     ae = AE(AE_TITLE)
-    ae.maximum_pdu_size = 131_072
+    ae.maximum_pdu_size = MAX_PDU_BYTES
     ae.add_supported_context(CTImageStorage, ExplicitVRLittleEndian)
     ae.start_server(("127.0.0.1", port), block=True, evt_handlers=[(evt.EVT_C_STORE, lambda _event: 0x0000)])
 
@@ -204,11 +261,11 @@ def _pynetdicom_command(port: int, files: list[Path]) -> list[str]:
 
 
 def _storescu_command(port: int, files: list[Path]) -> list[str]:
-    return ["storescu", "-aec", AE_TITLE, "--max-pdu", "131072", "127.0.0.1", str(port), *map(str, files)]
+    return ["storescu", "-aec", AE_TITLE, "--max-pdu", str(MAX_PDU_BYTES), "127.0.0.1", str(port), *map(str, files)]
 
 
 def _rate(command: Callable[[int, list[Path]], list[str]], port: int, series: list[list[Path]]) -> float:
-    environment = os.environ | {"TCP_NODELAY": "1", "TCP_BUFFER_LENGTH": "131072"}
+    environment = os.environ | NO_DELAY
     started = time.monotonic()
     processes = [
         subprocess.Popen(command(port, files), env=environment, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own commands
@@ -230,7 +287,7 @@ def send(port: int, files: list[str]) -> float:
     data_sets = [dcmread(path) for path in files]
     ae = AE("BENCH")
     ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
-    association = ae.associate("127.0.0.1", port, ae_title=AE_TITLE, max_pdu=131_072)
+    association = ae.associate("127.0.0.1", port, ae_title=AE_TITLE, max_pdu=MAX_PDU_BYTES)
     if not association.is_established:
         raise RuntimeError("no association")
     association.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -249,10 +306,12 @@ def main(arguments: list[str]) -> None:
             serve_bare(int(port))
         case ["send", port, *files]:
             print(send(int(port), files))  # noqa: T201 - read by the parent
-        case ["ingest", *rest]:
-            print(json.dumps(measure_ingest(associations=int(rest[0]) if rest else 1), indent=2))  # noqa: T201 - the result
+        case ["ingest", *counts]:
+            associations, processes = (int(count) for count in (*counts, "1", "1")[:2])
+            result = measure_ingest(associations=associations, processes=processes)
+            print(json.dumps(result, indent=2))  # noqa: T201 - the result
         case _:
-            raise SystemExit("usage: python -m dicom_listener.bench ingest [ASSOCIATIONS]")
+            raise SystemExit("usage: python -m dicom_listener.bench ingest [ASSOCIATIONS [PROCESSES]]")
 
 
 if __name__ == "__main__":
