@@ -133,11 +133,11 @@ def train(
     work: Annotated[
         Path, typer.Option("--work", help="folder for data and checkpoints; a run that was cut off goes on")
     ],
-    recipe: Annotated[str, typer.Option(help="a committed recipe of triage_models/training/recipes")] = "shipped",
+    plan: Annotated[str, typer.Option(help="a committed plan of triage_models/training/recipes")] = "shipped",
     version: Annotated[str, typer.Option(help="version written to the manifest")] = "0.0.0-local",
     hardware: Annotated[str, typer.Option(help="what it ran on, for the manifest")] = "",
 ) -> None:
-    """Train a reader from a committed recipe (needs the `train` extra): generate, fit, calibrate, export."""
+    """Train a reader from a committed plan (needs the `train` extra): generate, fit, calibrate, export."""
     try:
         import torch
     except ImportError as error:
@@ -146,7 +146,7 @@ def train(
 
     told = hardware or f"{os.cpu_count()} CPU cores, torch {torch.__version__}"
     with _model_errors():
-        manifest = run(recipe, work, target, version=version, hardware=told, today=_today())
+        manifest = run(plan, work, target, version=version, hardware=told, today=_today())
     out.print(
         f"{manifest.name} {manifest.version} is in {target}. Evaluate it on data of your own before anything else."
     )

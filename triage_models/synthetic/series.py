@@ -87,7 +87,7 @@ def generate(
 ) -> SyntheticSeries:
     """A series with the bleed present (or with none), the same for the same arguments.
 
-    `averaged`: thick slices are the mean of two planes (twice the time); otherwise only bone is averaged over the slice.
+    `averaged`: thick slices are the mean of two planes (twice the time); else only bone is averaged over the slice.
     Raises GenerationFailed when no attempt places at least 0.3 mL of the bleed in the slices.
     """
     if bleed is not None and bleed not in TYPES:

@@ -46,11 +46,20 @@ class Story:
     hardware: str
 
 
+@dataclass(frozen=True)
+class Member:
+    """One trained network: its recipe and its weights."""
+
+    recipe: Recipe
+    weights: Path
+
+
 def assemble(
-    recipe: Recipe, weights: Path, folder: Path, cases: Sequence[Case], story: Story, *, alpha: float, today: date
+    members: Sequence[Member], folder: Path, cases: Sequence[Case], story: Story, *, alpha: float, today: date
 ) -> Manifest:
     """Exports, calibrates on `cases`, writes the folder. Raises what the reader raises when the result is no model."""
-    digest = export_onnx(load_network(recipe, weights), recipe.size, folder)
+    recipe = members[0].recipe
+    digest = export_onnx([load_network(m.recipe, m.weights) for m in members], recipe.size, folder)
     save_manifest(folder, _neutral(recipe, digest, story, today))
     reader = Reader.open(folder)
     final = recalibrated(reader, cases, alpha=alpha, seed=recipe.seed, today=today)

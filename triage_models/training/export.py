@@ -1,6 +1,7 @@
 """From trained weights to a model folder: ONNX file, calibration, thresholds, manifest."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,11 @@ def load_network(recipe: Recipe, weights: Path) -> SliceNetwork:
     return network
 
 
-def export_onnx(network: SliceNetwork, size: int, folder: Path) -> str:
+def export_onnx(networks: Sequence[SliceNetwork], size: int, folder: Path) -> str:
     """Writes `network.onnx` with a free batch axis, checks it against torch, returns its sha256."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / NETWORK_FILE
-    model = Exported(network).eval()
+    model = Exported(networks).eval()
     example = torch.rand(2, 1, size, size) * 80
     names = ["logits", "segmentation", "embedding"]
     axes = {name: {0: "slices"} for name in ["hu", *names]}

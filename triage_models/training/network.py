@@ -2,6 +2,7 @@
 that sees both. The windows are made inside, so that a caller hands in Hounsfield units.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -122,15 +123,18 @@ class SliceNetwork(nn.Module):  # type: ignore[misc]  # torch is not installed w
 
 
 class Exported(nn.Module):  # type: ignore[misc]  # torch is not installed where types are checked
-    """What goes into the ONNX file: the mean over the slice and its mirror image, segmentation as probability."""
+    """What goes into the ONNX file: a mean over the slice and its mirror image, segmentation as probability.
 
-    def __init__(self, network: SliceNetwork) -> None:
+    One network sees both; of two, the first sees the slice and the second its mirror image, at the same cost.
+    """
+
+    def __init__(self, networks: Sequence[SliceNetwork]) -> None:
         super().__init__()
-        self.network = network
+        self.networks = nn.ModuleList(networks)
 
     def forward(self, hu: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(logits, segmentation, embedding), named so in the file."""
-        logits, segmentation, embedding = self.network(hu)
-        logits2, segmentation2, embedding2 = self.network(hu.flip(3))
+        logits, segmentation, embedding = self.networks[0](hu)
+        logits2, segmentation2, embedding2 = self.networks[-1](hu.flip(3))
         both = (segmentation.sigmoid() + segmentation2.flip(3).sigmoid()) / 2
         return (logits + logits2) / 2, both, (embedding + embedding2) / 2

@@ -21,28 +21,36 @@ _HEADS_PER_SHARD = 25
 _PHANTOMS_PER_SHARD = 200
 
 
+Ranges = tuple[tuple[int, int], ...]
+"""(first seed, count) pairs."""
+
+
 @dataclass(frozen=True)
 class DataPlan:
-    """How much of what, and from which seeds; no seed is in two sets."""
+    """How much of what, from which seeds, and which recipes learn from it; no seed is in two sets.
 
-    first_seed: int
-    heads: int
+    `members`: one recipe per network; several are averaged in the shipped file.
+    """
+
+    members: tuple[str, ...]
+    heads: Ranges
     slices_per_head: int
     bleed_share: float
-    phantom_first_seed: int
-    phantoms: int
-    validation_first_seed: int
-    validation_heads: int
-    validation_phantom_first_seed: int
-    validation_phantoms: int
-    calibration_first_seed: int
-    calibration_cases: int
+    phantoms: Ranges
+    validation_heads: Ranges
+    validation_phantoms: Ranges
+    calibration_cases: Ranges
     alpha: float
 
 
 def read_plan(name: str) -> DataPlan:
-    """The data plan of a recipe (`recipes/<name>-data.json`)."""
-    return DataPlan(**json.loads((RECIPES / f"{name}-data.json").read_text(encoding="utf-8")))
+    """The plan `recipes/<name>-data.json`."""
+    raw = json.loads((RECIPES / f"{name}-data.json").read_text(encoding="utf-8"))
+    ranges = {key: tuple((int(a), int(n)) for a, n in raw[key]) for key in _RANGE_KEYS}
+    return DataPlan(**{**raw, **ranges, "members": tuple(raw["members"])})
+
+
+_RANGE_KEYS = ("heads", "phantoms", "validation_heads", "validation_phantoms", "calibration_cases")
 
 
 def prepare(plan: DataPlan, work: Path, processes: int = os.cpu_count() or 1) -> None:
@@ -61,15 +69,16 @@ def _run(kind: str, folder: Path, seed: int, count: int, share: float, slices: i
 def _tasks(plan: DataPlan, work: Path) -> list[tuple[str, Path, int, int, float, int]]:
     share, slices = plan.bleed_share, plan.slices_per_head
     groups = (
-        ("standard", work / "train", plan.first_seed, plan.heads, _HEADS_PER_SHARD),
-        ("phantom", work / "train", plan.phantom_first_seed, plan.phantoms, _PHANTOMS_PER_SHARD),
-        ("shifted", work / "validation", plan.validation_first_seed, plan.validation_heads, 10),
-        ("phantom", work / "validation", plan.validation_phantom_first_seed, plan.validation_phantoms, 200),
-        ("case", work / "calibration", plan.calibration_first_seed, plan.calibration_cases, 1),
+        ("standard", work / "train", plan.heads, _HEADS_PER_SHARD),
+        ("phantom", work / "train", plan.phantoms, _PHANTOMS_PER_SHARD),
+        ("shifted", work / "validation", plan.validation_heads, 10),
+        ("phantom", work / "validation", plan.validation_phantoms, _PHANTOMS_PER_SHARD),
+        ("case", work / "calibration", plan.calibration_cases, 1),
     )
     return [
         (kind, folder, seed, min(step, first + total - seed), share, slices)
-        for kind, folder, first, total, step in groups
+        for kind, folder, ranges, step in groups
+        for first, total in ranges
         for seed in range(first, first + total, step)
     ]
 
@@ -103,31 +112,36 @@ _KINDS: dict[str, Callable[[Path, int, int, float, int], None]] = {
 }
 
 
-def train(recipe_name: str, work: Path, out: Path, *, version: str, hardware: str, today: date) -> Manifest:
+def train(plan_name: str, work: Path, out: Path, *, version: str, hardware: str, today: date) -> Manifest:
     """The whole way; returns the manifest of the folder written to `out`. Needs the `train` extra."""
-    from triage_models.training.assembly import Story, assemble
+    from triage_models.training.assembly import Member, Story, assemble
     from triage_models.training.fit import fit, read_recipe
 
-    plan, recipe = read_plan(recipe_name), read_recipe(RECIPES / f"{recipe_name}.json")
+    plan = read_plan(plan_name)
     prepare(plan, work)
-    fit(recipe, work / "train", work / "validation", work / "run")
-    story = Story(
-        name="tocsin-slice",
-        version=version,
-        training_data=described(plan),
-        limitations=("Never seen a real head: trained and calibrated on synthetic CT only.",),
-        hardware=hardware,
-    )
+    members = []
+    for name in plan.members:
+        recipe = read_recipe(RECIPES / f"{name}.json")
+        fit(recipe, work / "train", work / "validation", work / name)
+        members.append(Member(recipe, work / name / "best.pt"))
+    story = Story("tocsin-slice", version, described(plan), LIMITS, hardware)
     cases = list(synthetic_cases(work / "calibration"))
-    return assemble(recipe, work / "run" / "best.pt", out, cases, story, alpha=plan.alpha, today=today)
+    return assemble(members, out, cases, story, alpha=plan.alpha, today=today)
+
+
+LIMITS = ("Never seen a real head: trained, chosen and calibrated on synthetic CT only.",)
 
 
 def described(plan: DataPlan) -> str:
-    """The training data in one sentence."""
+    """The training data in a few sentences."""
+    heads, phantoms, cases = (sum(n for _, n in r) for r in (plan.heads, plan.phantoms, plan.calibration_cases))
     return (
-        f"{plan.heads * plan.slices_per_head} slices of {plan.heads} synthetic heads (seeds from {plan.first_seed}), "
-        f"{plan.phantoms} slices of a second, outline-based generator (seeds from {plan.phantom_first_seed}); "
-        f"calibrated on {plan.calibration_cases} synthetic series with shifted settings "
-        f"(seeds from {plan.calibration_first_seed}). "
-        "No patient data of any kind. Anatomy from the MNI152 templates that nilearn carries."
+        f"{heads * plan.slices_per_head} slices of {heads} synthetic heads (seeds {_seeds(plan.heads)}) on the MNI152 "
+        f"templates that nilearn carries, and {phantoms} slices of a second, outline-based generator (seeds "
+        f"{_seeds(plan.phantoms)}). Calibrated on {cases} synthetic series with shifted settings (seeds "
+        f"{_seeds(plan.calibration_cases)}). No patient data of any kind."
     )
+
+
+def _seeds(ranges: Ranges) -> str:
+    return ", ".join(f"{first}–{first + count - 1}" for first, count in ranges)

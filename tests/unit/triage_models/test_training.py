@@ -81,7 +81,7 @@ def test_the_exported_network_is_the_trained_one(tmp_path: Path) -> None:
 
     torch.manual_seed(0)
     network = SliceNetwork(SMALL).eval()
-    export_onnx(network, 64, tmp_path)
+    export_onnx([network], 64, tmp_path)
     session = onnxruntime.InferenceSession(str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"])
     batch = np.random.default_rng(0).uniform(0, 80, (3, 1, 64, 64)).astype(np.float32)
     logits, segmentation, embedding = session.run(None, {"hu": batch})

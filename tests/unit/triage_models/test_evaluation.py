@@ -1,0 +1,42 @@
+"""An evaluation reports every figure with its interval, and the page shows them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from triage_models.card import model_card
+from triage_models.datasets.case import read_case, write_case
+from triage_models.manifest import load_manifest
+from triage_models.reader import SHIPPED, Reader
+from triage_models.training.evaluation import picture_report, read_outcomes, report
+from triage_models.training.report_page import page
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    folder = tmp_path_factory.mktemp("set")
+    cases = [read_case(write_case(folder, seed, "standard", side=64)) for seed in (1, 2, 3)]
+    reader = Reader.open()
+    found = report(reader, read_outcomes(reader, cases))
+    return {**found, "pictures": picture_report(reader, cases), "data": "<three> cases"}
+
+
+def test_figures_are_json_with_intervals(figures: dict[str, object]) -> None:
+    again = json.loads(json.dumps(figures))
+    assert again["cases"] == 3
+    assert set(again["series"]["sensitivity"]) == {"value", "low", "high"}
+    assert set(again["anytime"]["false_provisional"]) == {"n", "count", "share", "upper_95"}
+
+
+def test_page_is_whole_and_escaped(figures: dict[str, object]) -> None:
+    text = page(figures)
+    assert text.startswith("<!doctype html>")
+    assert "&lt;three&gt; cases" in text
+    assert "Not a medical device" in text
+
+
+def test_card_says_what_it_is_not(tmp_path: Path) -> None:
+    card = model_card(load_manifest(SHIPPED))
+    assert "Not a medical device" in card
+    assert load_manifest(SHIPPED).files["network.onnx"] in card
