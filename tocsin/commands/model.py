@@ -112,6 +112,28 @@ def make_set(
     err.print(f"{cases} series are in {target}.")
 
 
+@app.command("train-volume")
+def train_volume(
+    data: Data,
+    target: Annotated[Path, typer.Option("--out", help="file for the network's state")],
+    network: Annotated[str, typer.Option(help="resnet3d, densenet3d or vit3d")] = "resnet3d",
+    data_format: Format = "synthetic",
+    steps: Annotated[int, typer.Option(min=1, help="optimizer steps")] = 2000,
+) -> None:
+    """Train a 3-D network for a second read of whole series (needs the `train` extra; wants a GPU)."""
+    try:
+        from triage_models.training.volume_networks import VOLUME_NETWORKS, fit_volumes
+    except ImportError as error:
+        raise TocsinError("Training needs the `train` extra: pip install 'tocsin[train]'.") from error
+    from triage_models.datasets.formats import cases_of
+
+    if network not in VOLUME_NETWORKS:
+        raise BadRequest(f"{network!r} is none of {', '.join(VOLUME_NETWORKS)}.")
+    with _model_errors():
+        losses = fit_volumes(network, list(cases_of(data, data_format)), target, steps=steps)
+    err.print(f"{target}: loss {losses[0]:.3f} at first, {losses[-1]:.3f} at last.")
+
+
 @app.command("card")
 def card(
     model: Model = None,

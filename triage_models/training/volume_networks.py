@@ -1,0 +1,114 @@
+"""A second read of the whole volume, once a series is complete: MONAI's 3-D networks, selectable by name.
+
+They are no part of the shipped model: a site with data and a GPU trains one with `tocsin model train-volume`. Input is
+the series resampled to a cube of heads' boxes in the brain window; output are the six labels of the series.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor, nn
+from torch.nn import functional
+
+from triage_models.datasets.case import Case
+from triage_models.framing import WINDOW_HU, clip_window, cut, head_box
+from triage_models.labels import LABELS
+
+DEPTH, SIDE = 32, 96
+"""Slices and pixels of the volume that the networks see."""
+
+_MARGIN = 0.03
+
+
+def _resnet() -> nn.Module:
+    from monai.networks.nets import resnet18
+
+    return resnet18(spatial_dims=3, n_input_channels=1, num_classes=len(LABELS))
+
+
+def _densenet() -> nn.Module:
+    from monai.networks.nets import DenseNet121
+
+    return DenseNet121(spatial_dims=3, in_channels=1, out_channels=len(LABELS))
+
+
+def _vit() -> nn.Module:
+    from monai.networks.nets import ViT
+
+    vit = ViT(
+        in_channels=1,
+        img_size=(DEPTH, SIDE, SIDE),
+        patch_size=(8, 16, 16),
+        hidden_size=192,
+        mlp_dim=768,
+        num_layers=6,
+        num_heads=6,
+        classification=True,
+        num_classes=len(LABELS),
+        post_activation="none",
+    )
+    return _First(vit)
+
+
+class _First(nn.Module):  # type: ignore[misc]  # torch is not installed where types are checked
+    """MONAI's ViT answers with hidden states as well: only the logits are wanted."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """`[N, 6]`."""
+        logits: Tensor = self.inner(volume)[0]
+        return logits
+
+
+VOLUME_NETWORKS: dict[str, Callable[[], nn.Module]] = {"resnet3d": _resnet, "densenet3d": _densenet, "vit3d": _vit}
+
+
+def volume_of(case: Case) -> NDArray[np.float32]:
+    """`[1, DEPTH, SIDE, SIDE]`, −1 to 1, foot to head; each slice framed as the slice network frames it."""
+    order = np.argsort(case.positions_mm)
+    planes = []
+    for k in order:
+        windowed = clip_window(case.slices[k].voxels_hu)
+        planes.append(cut(windowed, head_box(windowed).grown(_MARGIN), SIDE))
+    stack = np.stack(planes)
+    resampled = ndimage.zoom(stack, (DEPTH / len(stack), 1, 1), order=1, grid_mode=True, mode="nearest")
+    middle = (WINDOW_HU[0] + WINDOW_HU[1]) / 2
+    return np.asarray((resampled[None] - middle) / middle, np.float32)
+
+
+def fit_volumes(
+    name: str, cases: Sequence[Case], out: Path, *, steps: int, batch: int = 4, seed: int = 0
+) -> list[float]:
+    """Trains the named network on whole series with mirroring and window jitter; writes its state to `out`.
+
+    Returns the loss of every step. Raises KeyError for an unknown name.
+    """
+    torch.manual_seed(seed)
+    network = VOLUME_NETWORKS[name]()
+    volumes = torch.from_numpy(np.stack([volume_of(case) for case in cases]))
+    labels = torch.from_numpy(np.stack([case.labels for case in cases])).float()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-4, weight_decay=0.02)
+    losses = []
+    network.train()
+    for _ in range(steps):
+        chosen = torch.randint(len(volumes), (batch,))
+        loss = functional.binary_cross_entropy_with_logits(network(_jittered(volumes[chosen])), labels[chosen])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    torch.save({"network": name, "state": network.state_dict()}, out)
+    return losses
+
+
+def _jittered(volumes: Tensor) -> Tensor:
+    shape = (len(volumes), 1, 1, 1, 1)
+    mirrored = torch.where(torch.rand(shape) < 0.5, volumes.flip(4), volumes)
+    return (mirrored * torch.exp(0.15 * torch.randn(shape)) + 0.1 * torch.randn(shape)).clamp(-1, 1)
