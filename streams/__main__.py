@@ -23,6 +23,7 @@ from streams.metrics import StreamsMetrics
 from streams.model import describe
 from streams.processor import SeriesProcessor
 from streams.reading import PixelWork
+from streams.seeking import seek_every_partition
 from streams.settings import StreamsSettings
 from triage_models.errors import ModelError
 from triage_models.reader import Reader
@@ -128,6 +129,7 @@ async def serve(wiring: Wiring) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     app.finalize()
+    seek_every_partition(app)
     await app.start()
     watch = asyncio.create_task(watch_over(wiring))
     ended = asyncio.create_task(app.wait_until_stopped())

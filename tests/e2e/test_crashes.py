@@ -38,3 +38,6 @@ def test_the_alert_arrives_although_a_service_was_killed(node: UpNode, patients:
     node.alert_of(node.study_key(files), seconds=60)
     assert time.monotonic() - finished < PROMISE_SECONDS
     node.ready_again(service, old_pid)
+    final = node.final_finding(node.study_key(files))
+    assert final["outcome"] == "positive"
+    assert final["coverage"]["slices_read"] == len(files)

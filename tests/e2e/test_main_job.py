@@ -12,25 +12,14 @@ UID_PATTERN = re.compile(rb"\b[0-2](\.(0|[1-9][0-9]*)){5,}\b")
 """Six components and more: any DICOM UID in use."""
 
 
-def outcome_of(node: UpNode, study_key: str, seconds: float = 60) -> str:
-    def final() -> str | None:
-        for study in node.api("studies"):
-            if study["study_key"] == study_key:
-                ended = [f["outcome"] for f in study["findings"] if f["closed_by"]]
-                return str(ended[0]) if ended else None
-        return None
-
-    return str(until(final, seconds, "the final result"))
-
-
 def test_a_bleed_is_alerted_and_a_clean_head_is_not(node: UpNode, patients: Patients) -> None:
     bleeding, clean = patients.admit(bleeding=True), patients.admit(bleeding=False)
     assert node.send(bleeding).accepted == len(bleeding)
     assert node.send(clean).accepted == len(clean)
     alert = node.alert_of(node.study_key(bleeding), seconds=60)
     assert alert["topic"] == "bleed"
-    assert outcome_of(node, node.study_key(bleeding)) == "positive"
-    assert outcome_of(node, node.study_key(clean)) == "negative"
+    assert node.final_finding(node.study_key(bleeding))["outcome"] == "positive"
+    assert node.final_finding(node.study_key(clean))["outcome"] == "negative"
     assert node.alerts_of(node.study_key(clean)) == []
 
 

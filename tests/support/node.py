@@ -120,11 +120,24 @@ class UpNode:
     # Seeing
 
     def alerts_of(self, study_key: str) -> list[dict[str, Any]]:
-        return [m for _, m in self.doctor.received if m["study_key"] == study_key and m["purpose"] == "alarm"]
+        """What the doctor was told of a bleed in this study."""
+        told = [m for _, m in self.doctor.received if m["study_key"] == study_key]
+        return [m for m in told if m["purpose"] == "alarm" and m["topic"] == "bleed"]
 
     def alert_of(self, study_key: str, seconds: float) -> dict[str, Any]:
         found = until(lambda: self.alerts_of(study_key), seconds, "the alert")
         return dict(found[0])
+
+    def final_finding(self, study_key: str, seconds: float = 60) -> dict[str, Any]:
+        """The newest finding of a study's complete series."""
+
+        def final() -> dict[str, Any] | None:
+            for study in self.api("studies"):
+                if study["study_key"] == study_key:
+                    return next((f for f in study["findings"] if f["closed_by"]), None)
+            return None
+
+        return dict(until(final, seconds, "the final result"))
 
     def api(self, path: str) -> Any:
         with urllib.request.urlopen(f"{self.running.addresses.page_url}api/v1/{path}", timeout=5) as answer:

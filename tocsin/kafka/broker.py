@@ -22,6 +22,10 @@ HEAP = "512m"
 START_TIMEOUT_SECONDS = 60.0
 FORMAT_TIMEOUT_SECONDS = 60.0
 NODE_ID = 1
+BROKER_SESSION_MS = 2000
+"""A killed broker is let in again only when its former session is over: the default of 9 s would be a third of the
+promise."""
+
 
 _LOG4J2 = """\
 status = warn
@@ -99,8 +103,13 @@ class EmbeddedBroker:
             self._format()
 
     def command(self) -> list[str]:
-        """The command line that runs the broker in the foreground."""
-        return [*self._java(f"-Xmx{HEAP}", "-Xms128m"), "kafka.Kafka", str(self.files.properties)]
+        """The command line that runs the broker in the foreground.
+
+        The class-data archive, written when a broker stops in good order, makes the next start a third quicker.
+        """
+        archive = self.files.root / "classes.jsa"
+        options = (f"-Xmx{HEAP}", "-Xms128m", "-XX:+AutoCreateSharedArchive", f"-XX:SharedArchiveFile={archive}")
+        return [*self._java(*options), "kafka.Kafka", str(self.files.properties)]
 
     def _java(self, *options: str) -> list[str]:
         return [
@@ -159,6 +168,8 @@ class EmbeddedBroker:
             "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
+            "broker.session.timeout.ms": BROKER_SESSION_MS,
+            "broker.heartbeat.interval.ms": BROKER_SESSION_MS // 4,
             "num.network.threads": 2,
             "num.io.threads": 4,
         }
