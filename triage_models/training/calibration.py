@@ -4,7 +4,7 @@ Order: slice calibration → series model on prefixes → thresholds, each from 
 that the network was trained on. Works for any labelled set and any model folder (`tocsin calibrate`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -194,12 +194,13 @@ def choose_thresholds(
     maxima = np.array([max(float(curve.max()) for curve in c) for c in curves])
     thresholds = Thresholds(
         provisional=_provisional(maxima[~truth], int(truth.sum()), alpha, today),
-        final=_balanced(last, truth, today, "whole series: sensitivity weighted 1.3 against specificity"),
-        slice=_balanced(
+        final=_chosen(last, truth, _weighted, today, "whole series: sensitivity weighted 1.3 against specificity"),
+        slice=_chosen(
             1 / (1 + np.exp(-pictures[0][:, 0])),
             pictures[1][:, 0],
+            _weaker,
             today,
-            "single brain-windowed pictures of a shifted set",
+            "single brain-windowed pictures of a shifted set: the weaker of sensitivity and specificity at its best",
         ),
     )
     steps = np.linspace(0, 1, 21)
@@ -222,12 +223,24 @@ def _provisional(maxima: Matrix, positives: int, alpha: float, today: date) -> T
     )
 
 
-def _balanced(score: Matrix, truth: NDArray[np.bool_], today: date, what: str) -> Threshold:
-    """The cut with the best weighted sum; of a plateau its middle on the logit scale."""
+def _weighted(sensitivity: float, specificity: float) -> float:
+    """A missed series costs more than a false alarm."""
+    return _SENSITIVITY_WEIGHT * sensitivity + specificity
+
+
+def _weaker(sensitivity: float, specificity: float) -> float:
+    """Neither may be bought with the other: the cut that stands best when a new population shifts the scores."""
+    return min(sensitivity, specificity)
+
+
+def _chosen(
+    score: Matrix, truth: NDArray[np.bool_], worth: Callable[[float, float], float], today: date, what: str
+) -> Threshold:
+    """The cut worth most; of a plateau its middle on the logit scale."""
     limit = np.log(_LEAST_SERIES_THRESHOLD / (1 - _LEAST_SERIES_THRESHOLD))
     logit = np.clip(np.log(np.clip(score, 1e-6, 1 - 1e-6) / (1 - np.clip(score, 1e-6, 1 - 1e-6))), -12, 12)
     cuts = np.linspace(limit, 6, 321)
-    gain = np.array([_SENSITIVITY_WEIGHT * (logit[truth] >= c).mean() + (logit[~truth] < c).mean() for c in cuts])
+    gain = np.array([worth(float((logit[truth] >= c).mean()), float((logit[~truth] < c).mean())) for c in cuts])
     smooth = np.convolve(np.pad(gain, 10, mode="edge"), np.ones(21) / 21, mode="valid")
     cut = float(cuts[smooth >= smooth.max() - 1e-9].mean())
     value = round(float(1 / (1 + np.exp(-cut))), 4)

@@ -18,7 +18,7 @@ Plane = NDArray[np.float32]
 
 def as_picture(rng: np.random.Generator, plane_hu: Plane) -> HeadSlice:
     """One slice through somebody's viewer and back to 0–80 HU; its pixel spacing is lost (1 mm is assumed)."""
-    level, width = rng.normal(39, 4), float(np.clip(rng.normal(82, 12), 60, 130))
+    level, width = rng.normal(39, 4), float(np.clip(rng.normal(82, 16), 50, 140))
     grey = np.clip((plane_hu - (level - width / 2)) / width, 0, 1)
     grey = grey ** float(np.exp(rng.normal(0, 0.12)))
     grey = _cropped(rng, grey.astype(np.float32))
