@@ -87,7 +87,7 @@ def run(settings: Settings) -> int:
     publisher = Outbound(settings.kafka_bootstrap_servers)
     reception = Reception(clock, metrics)
     intake = Intake(desk, metrics, outbound.set_aside)
-    inbound = Inbound(settings.kafka_bootstrap_servers, settings.kafka_group, intake, reception, crew.stop)
+    inbound = Inbound(settings.kafka_bootstrap_servers, settings.kafka_group, holder, intake, reception, crew.stop)
     channels = channels_of(settings, recipients, clock)
     delivery = Delivery(database, clock, channels, metrics, holder, publish_bell.ring, desk.nobody_reached)
     publishing = Publishing(database, clock, publisher, metrics, holder)

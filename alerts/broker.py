@@ -5,6 +5,7 @@ promise of 30 s are replaced here; nothing waits for Kafka that has work without
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ BACK_OFF_MS = 1_000
 REQUEST_TIMEOUT_MS = 5_000
 MAX_BLOCK_MS = 2_000
 DELIVERY_TIMEOUT_MS = 10_000
-SESSION_TIMEOUT_MS = 8_000
+SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_MS = 2_000
 SILENT_SECONDS = 3 * HEARTBEAT_MS / 1000
 POLL_MS = 200
@@ -36,6 +37,8 @@ POLL_RECORDS = 50
 RETRY_SECONDS = 0.5
 DEAF_SECONDS = 15.0
 """Without a connection for so long, the consumer is built anew: clients have been seen to stay deaf."""
+
+NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 Header = tuple[str, bytes]
 
@@ -125,9 +128,12 @@ class Reception:
 class Inbound:
     """Reads findings and identities, from the earliest message on, for ever."""
 
-    def __init__(self, servers: Iterable[str], group: str, intake: Intake, reception: Reception, stop: Stop) -> None:
+    def __init__(
+        self, servers: Iterable[str], group: str, instance: str, intake: Intake, reception: Reception, stop: Stop
+    ) -> None:
         self._servers = list(servers)
         self._group = group
+        self._instance = NOT_IN_A_NAME.sub("-", instance)
         self._intake = intake
         self._reception = reception
         self._stop = stop
@@ -158,6 +164,7 @@ class Inbound:
             bootstrap_servers=self._servers,
             client_id="tocsin-alerts",
             group_id=self._group,
+            group_instance_id=self._instance,  # after a crash the same member is back at once (KIP-345)
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             allow_auto_create_topics=False,

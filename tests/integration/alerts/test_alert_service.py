@@ -23,6 +23,10 @@ from streams.contracts.alerts import AlertChanged
 from streams.contracts.findings import FindingProduced, FindingStatus, Outcome
 from streams.contracts.topics import ALERTS, DEADLETTERS, FINDINGS
 from tests.unit.alerts.builders import a_finding
+from tocsin.kafka.broker import BrokerFiles, EmbeddedBroker, child_environment, wait_until_answering
+from tocsin.kafka.distribution import find_distribution
+from tocsin.kafka.topics import TopicLayout, create_topics
+from tocsin.ports import free_ports
 
 SECRET = "0123456789abcdef"
 
@@ -32,6 +36,8 @@ class Receiver:
 
     def __init__(self) -> None:
         received: list[dict[str, Any]] = []
+        receiver = self
+        self.before_answering: Callable[[], None] = lambda: None
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
@@ -40,6 +46,7 @@ class Receiver:
                 expected = signature(SECRET, body, datetime.fromtimestamp(stamp, UTC))
                 good = self.headers["Tocsin-Signature"] == expected
                 received.append({"at": datetime.now(UTC), "signed": good, **json.loads(body)})
+                receiver.before_answering()
                 self.send_response(204)
                 self.end_headers()
 
@@ -215,6 +222,62 @@ def test_killed_and_started_again_it_sends_what_it_owes(kafka: str, receiver: Re
     service.start()
 
     until(lambda: [m for m in receiver.received if m["study_key"] == bleed.study_key], 30)
+
+
+def test_killed_between_sent_and_recorded_there_is_one_duplicate_and_nothing_missing(
+    kafka: str, receiver: Receiver, service: Service
+) -> None:
+    service.start()
+    until(service.receiving)
+    receiver.before_answering = service.kill
+    bleeds = [now_finding(FindingStatus.FINAL, f"unrecorded-{n}") for n in range(3)]
+    keys = {bleed.study_key for bleed in bleeds}
+    produce(kafka, *bleeds)
+    until(lambda: service.process.poll() is not None)
+    receiver.before_answering = lambda: None
+
+    restarted = time.monotonic()
+    service.start()
+
+    until(lambda: keys <= {m["study_key"] for m in receiver.received}, 30)
+    until(lambda: json.loads(service.get("/api/v1/alerts"))[0]["notices"][0]["delivered_at"], 30)
+    assert time.monotonic() - restarted < 30
+    notices = [m["notice_id"] for m in receiver.received if m["study_key"] in keys]
+    assert len(set(notices)) == 3
+    assert len(notices) <= 4
+
+
+def test_kafka_goes_away_and_comes_back(tmp_path: Path, receiver: Receiver) -> None:
+    (tmp_path / "broker").mkdir()
+    port, controller_port = free_ports(2)
+    broker = EmbeddedBroker(find_distribution(), BrokerFiles(tmp_path / "broker"), port, controller_port)
+    broker.prepare()
+    service = Service(tmp_path, broker.bootstrap_servers, receiver, "test-away").start()
+
+    def start_broker() -> subprocess.Popen[bytes]:
+        console = broker.files.console.open("ab")
+        process = subprocess.Popen(broker.command(), stdout=console, stderr=console, env=child_environment())
+        wait_until_answering(broker.bootstrap_servers)
+        return process
+
+    process = start_broker()
+    try:
+        create_topics(broker.bootstrap_servers, TopicLayout())
+        until(service.receiving)
+        process.kill()
+        process.wait(10)
+        until(lambda: not service.receiving(), 15)
+        assert "No new findings are being received since" in service.get("/")
+        process = start_broker()
+        bleed = now_finding(FindingStatus.FINAL, "back-1")
+        produce(broker.bootstrap_servers, bleed)
+        began = time.monotonic()
+        until(lambda: [m for m in receiver.received if m["study_key"] == bleed.study_key], 30)
+        print(f"received {time.monotonic() - began:.1f} s after the broker was back")  # noqa: T201
+        until(service.receiving)
+    finally:
+        process.kill()
+        service.stop()
 
 
 def test_without_kafka_the_page_is_there_and_says_so(tmp_path: Path, receiver: Receiver) -> None:
