@@ -1,6 +1,6 @@
 """How fast a reader is here: milliseconds per slice and slices per second, whole path from HU to reading.
 
-Compared with plain torch on the same network when torch is installed and a training run's weights are given.
+Compared with plain torch on the same architecture where torch is installed (its speed does not depend on the weights).
 """
 
 import os
@@ -31,15 +31,24 @@ def bench_inference(
         "image_side": _SIDE,
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
         "reader_by_threads": results,
+        "plain_torch_network_only": _timed_torch(reader.manifest.input.size, threads, slices),
         "series_score_ms_for_60_slices": _timed_score(reader, images),
     }
 
 
-def bench_torch(network: Callable[[np.ndarray], object], size: int, *, repeats: int = 32) -> dict[str, float]:
-    """The same network as a plain function of `[1, 1, size, size]` HU (torch in evaluation mode)."""
+def _timed_torch(size: int, threads: tuple[int, ...], repeats: int) -> dict[str, dict[str, float]] | None:
+    """The same architecture as plain torch in evaluation mode; None where torch is not installed."""
+    try:
+        from triage_models.training.torch_forward import plain_torch
+    except ImportError:
+        return None
     batch = np.full((1, 1, size, size), 30.0, np.float32)
-    network(batch)
-    return _summary([_seconds(lambda: network(batch)) for _ in range(repeats)])
+    out = {}
+    for count in threads:
+        forward = plain_torch(count)
+        forward(batch)
+        out[str(count)] = _summary([_seconds(partial(forward, batch)) for _ in range(repeats)])
+    return out
 
 
 def _images(count: int) -> list[HeadSlice]:
