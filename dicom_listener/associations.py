@@ -27,6 +27,7 @@ from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.fsm import InvalidEventError
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.transport import AssociationSocket
@@ -46,7 +47,7 @@ LAST_FRAGMENT = 0x02
 COMMAND_FRAGMENT = 0x01
 """Bits of the message control header (PS3.8 E.2)."""
 ESTABLISHED = "Sta6"
-INVALID_PDU, CONNECTION_CLOSED = "Evt19", "Evt17"
+INVALID_PDU, CONNECTION_CLOSED, ARTIM_EXPIRED = "Evt19", "Evt17", "Evt18"
 
 POLL_MILLISECONDS = 100
 LAST_REQUEST_SECONDS = 60.0
@@ -224,8 +225,35 @@ class BoundedUpperLayer(DULServiceProvider):  # type: ignore[misc] # pynetdicom 
     def __init__(self, assoc: "ServedAssociation", limits: Limits) -> None:
         super().__init__(assoc)
         self._limits = limits
-        self._run_loop_delay = 0  # the wait is in PolledSocket.ready
         self.daemon = True
+
+    def run_reactor(self) -> None:
+        """Until the association is over: wait for the peer or for something to send, and do what it means."""
+        self._idle_timer.start()
+        self.assoc._dul_ready.set()
+        try:
+            while not self._kill_thread:
+                self._do_pending()
+                if self.artim_timer.expired:
+                    self.event_queue.put(ARTIM_EXPIRED)
+                elif not self._process_recv_primitive() and self._is_transport_event():
+                    self._idle_timer.restart()
+        except InvalidEventError:
+            journal.info("a peer was gone before it was answered")
+        except Exception:  # noqa: BLE001 - a boundary: the association is torn down, the others go on
+            journal.exception("an association stumbled and is torn down")
+        finally:
+            self.assoc.is_established = False
+            self.assoc._kill = self._kill_thread = True
+
+    def _do_pending(self) -> None:
+        """Feed the state machine (PS3.8 9.2) with all that has happened."""
+        while True:
+            try:
+                event = self.event_queue.get_nowait()
+            except queue.Empty:
+                return
+            self.state_machine.do_action(event)
 
     def send_pdu(self, primitive: Any) -> None:
         super().send_pdu(primitive)

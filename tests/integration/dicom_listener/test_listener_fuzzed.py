@@ -1,0 +1,150 @@
+"""Arbitrary bytes at every stage of the protocol: no crash, no growth, and an echo afterwards.
+
+A short run here; ``TOCSIN_FUZZ_EXAMPLES`` makes it longer.
+"""
+
+import os
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
+from pynetdicom.presentation import build_context
+
+from dicom_listener.server import contexts
+from tests.integration.dicom_listener.live_listener import ECHO_SECONDS, Live, a_listener, connect, echo_seconds
+
+EXAMPLES = int(os.environ.get("TOCSIN_FUZZ_EXAMPLES", "60"))
+GROWTH_BYTES = 64 << 20
+THREADS_LEFT = 40
+fuzz = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    folder: Path = tmp_path_factory.mktemp("fuzz")
+    with a_listener(folder, max_object_bytes=1 << 20, request_seconds=1.0, pdu_seconds=1.0) as live:
+        yield live
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_growth(live: Live) -> Iterator[None]:
+    memory, process = psutil.Process().memory_info().rss, psutil.Process()
+    yield
+    assert echo_seconds(live.port) < ECHO_SECONDS
+    live.wait_for("associations_open", 0)
+    assert process.memory_info().rss - memory < GROWTH_BYTES
+    assert threading.active_count() < THREADS_LEFT
+    assert live.listener.server.memory.taken == 0
+
+
+def an_association_request() -> bytes:
+    primitive = A_ASSOCIATE()
+    primitive.application_context_name = "1.2.840.10008.3.1.1.1"
+    primitive.calling_ae_title, primitive.called_ae_title = "CT1", "TOCSIN"
+    length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
+    length.maximum_length_received = 16384
+    implementation.implementation_class_uid = "1.2.3.4"
+    primitive.user_information = [length, implementation]
+    offered = []
+    for number, context in enumerate(contexts()):
+        one = build_context(context.abstract_syntax, context.transfer_syntax[0])
+        one.context_id = 2 * number + 1
+        offered.append(one)
+    primitive.presentation_context_definition_list = offered
+    return bytes(A_ASSOCIATE_RQ(primitive).encode())
+
+
+REQUEST = an_association_request()
+
+
+def talk(port: int, *parts: bytes) -> None:
+    """Say it all, hang up half, and hear what comes until the node hangs up."""
+    with connect(port) as connection:
+        connection.settimeout(10)
+        try:
+            for part in parts:
+                connection.sendall(part)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
+        except TimeoutError:
+            raise
+        except OSError:  # hung up on, in whichever way
+            return
+
+
+def spoiled(data: bytes, spoils: list[tuple[int, int]], cut: int | None) -> bytes:
+    out = bytearray(data)
+    for position, value in spoils:
+        out[position % len(out)] = value
+    return bytes(out[:cut])
+
+
+spoils = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=5)
+pdus = st.tuples(st.integers(0, 9), st.binary(max_size=200)).map(
+    lambda pdu: struct.pack(">BBL", pdu[0], 0, len(pdu[1])) + pdu[1]
+)
+values = st.tuples(st.sampled_from([1, 3, 5, 7, 99]), st.integers(0, 3), st.binary(max_size=120)).map(
+    lambda v: struct.pack(">LBB", len(v[2]) + 2, v[0], v[1]) + v[2]
+)
+
+
+@fuzz
+@given(st.binary(max_size=300))
+def test_noise_in_place_of_a_request(live: Live, noise: bytes) -> None:
+    talk(live.port, noise)
+
+
+@fuzz
+@given(spoils, st.none() | st.integers(0, len(REQUEST)))
+def test_a_spoiled_request(live: Live, spoils: list[tuple[int, int]], cut: int | None) -> None:
+    talk(live.port, spoiled(REQUEST, spoils, cut))
+
+
+@fuzz
+@given(st.lists(pdus, max_size=4))
+def test_any_pdus_after_the_request(live: Live, parts: list[bytes]) -> None:
+    talk(live.port, REQUEST, *parts)
+
+
+@fuzz
+@given(st.lists(values, min_size=1, max_size=4))
+def test_any_data_values_after_the_request(live: Live, parts: list[bytes]) -> None:
+    body = b"".join(parts)
+    talk(live.port, REQUEST, struct.pack(">BBL", 4, 0, len(body)) + body)
+
+
+def a_command(**elements: bytes) -> bytes:
+    """A command set in implicit little endian: {(0000,eeee): value}."""
+    return b"".join(
+        struct.pack("<HHL", 0, int(name[1:], 16), len(value)) + value for name, value in sorted(elements.items())
+    )
+
+
+@fuzz
+@given(st.binary(max_size=80), st.binary(max_size=40), st.integers(0, 0xFFFF), st.binary(max_size=300))
+def test_any_store_command(live: Live, uid: bytes, sop_class: bytes, field: int, data: bytes) -> None:
+    command = a_command(
+        e0002=sop_class,
+        e0100=struct.pack("<H", field if field % 3 == 0 else 1),
+        e0110=b"\1\0",
+        e0700=b"\0\0",
+        e0800=b"\0\0",
+        e1000=uid,
+    )
+    body = b"".join(
+        struct.pack(">LBB", len(part) + 2, 3, control) + part for control, part in ((3, command), (2, data))
+    )
+    talk(live.port, REQUEST, struct.pack(">BBL", 4, 0, len(body)) + body)
