@@ -11,7 +11,9 @@ from streams.closing import ClosingRules
 class StreamsSettings(BaseSettings):
     """One stream worker. Times in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="TOCSIN_STREAMS_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TOCSIN_STREAMS_", extra="ignore", populate_by_name=True, use_attribute_docstrings=True
+    )
 
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     """host:port, several separated by commas."""
