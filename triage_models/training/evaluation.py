@@ -4,14 +4,16 @@ Series and slices, per label and per subgroup, calibration, time to decision, an
 Everything is computed from the readings that a running pipeline would have had, in three arrival orders.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triage_models.datasets.case import Case
 from triage_models.labels import LABELS, TYPES
+from triage_models.manifest import Manifest
 from triage_models.reader import Reader
 from triage_models.training.calibration import ReadCase, arrival_orders, read_pictures, series_curve, series_outcome
 from triage_models.training.calibration import read_case as read_one
@@ -19,6 +21,9 @@ from triage_models.training.measures import auc_interval, calibration_error, pro
 
 Figures = dict[str, object]
 Matrix = NDArray[np.float64]
+
+_LEAST_VOLUME_ML = 0.5
+_LEAST_RATIOS = 10
 
 VOLUME_BANDS_ML = ((0.0, 5.0), (5.0, 25.0), (25.0, float("inf")))
 
@@ -66,6 +71,44 @@ def report(reader: Reader, outcomes: Sequence[Outcome]) -> Figures:
         ),
         "volumes": _volume_figures(outcomes),
     }
+
+
+def recorded(manifest: Manifest, figures: Mapping[str, Any], outcomes: Sequence[Outcome]) -> Manifest:
+    """The manifest with the evaluation's main figures, and with how wrong its volumes were."""
+    metrics: dict[str, float] = {"evaluation_series": float(figures["cases"])}
+    for part in ("series", "slices", "pictures"):
+        found = figures.get(part)
+        if found:
+            metrics |= _flat(part, found)
+    anytime = figures["anytime"]
+    metrics["false_provisional_share"] = round(anytime["false_provisional"]["share"], 4)
+    metrics["false_provisional_upper_95"] = anytime["false_provisional"]["upper_95"]
+    if anytime["median_share_of_slices_when_told"] is not None:
+        metrics["median_share_of_slices_when_told"] = anytime["median_share_of_slices_when_told"]
+    return manifest.model_copy(update={"metrics": metrics, "volume_errors": volume_errors(outcomes)})
+
+
+def _flat(part: str, found: Mapping[str, Any]) -> dict[str, float]:
+    """AUC per label with its interval for `any`, sensitivity, specificity, calibration error."""
+    out = {f"{part}_auc_{name}": value["value"] for name, value in found["auc"].items() if value["value"] is not None}
+    for name in ("sensitivity", "specificity"):
+        out |= {f"{part}_{name}{suffix}": found[name][key] for suffix, key in _SUFFIXES if found[name][key] is not None}
+    return {**out, f"{part}_calibration_error": found["calibration_error"]}
+
+
+_SUFFIXES = (("", "value"), ("_low", "low"), ("_high", "high"))
+
+
+def volume_errors(outcomes: Sequence[Outcome]) -> dict[str, tuple[float, float]]:
+    """Per type the 2.5 % and 97.5 % quantile of true over measured volume, where both are at least 0.5 mL."""
+    out = {}
+    for name in TYPES:
+        pairs = [(o.case.volumes_ml.get(name, 0.0), o.volumes_ml.get(name, 0.0)) for o in outcomes]
+        ratios = [true / measured for true, measured in pairs if min(true, measured) >= _LEAST_VOLUME_ML]
+        if len(ratios) >= _LEAST_RATIOS:
+            low, high = np.quantile(ratios, (0.025, 0.975))
+            out[name] = (round(float(low), 3), round(float(high), 3))
+    return out
 
 
 def picture_report(reader: Reader, cases: Iterable[Case], seed: int = 17) -> Figures:

@@ -12,7 +12,10 @@ from datetime import date
 from pathlib import Path
 
 from triage_models.datasets.case import synthetic_cases, write_case
-from triage_models.manifest import Manifest
+from triage_models.manifest import Manifest, load_manifest, save_manifest
+from triage_models.reader import Reader
+from triage_models.training.evaluation import picture_report, read_outcomes, recorded, report
+from triage_models.training.report_page import page
 from triage_models.training.shards import make_phantom_shard, make_shard, save_shard
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -40,6 +43,7 @@ class DataPlan:
     validation_heads: Ranges
     validation_phantoms: Ranges
     calibration_cases: Ranges
+    evaluation_cases: Ranges
     alpha: float
 
 
@@ -50,12 +54,12 @@ def read_plan(name: str) -> DataPlan:
     return DataPlan(**{**raw, **ranges, "members": tuple(raw["members"])})
 
 
-_RANGE_KEYS = ("heads", "phantoms", "validation_heads", "validation_phantoms", "calibration_cases")
+_RANGE_KEYS = ("heads", "phantoms", "validation_heads", "validation_phantoms", "calibration_cases", "evaluation_cases")
 
 
 def prepare(plan: DataPlan, work: Path, processes: int = os.cpu_count() or 1) -> None:
     """Generates every shard and case that is not there yet."""
-    for name in ("train", "validation", "calibration"):
+    for name in ("train", "validation", "calibration", "evaluation"):
         (work / name).mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(processes) as pool:
         for job in [pool.submit(_run, *task) for task in _tasks(plan, work)]:
@@ -74,6 +78,7 @@ def _tasks(plan: DataPlan, work: Path) -> list[tuple[str, Path, int, int, float,
         ("shifted", work / "validation", plan.validation_heads, 10),
         ("phantom", work / "validation", plan.validation_phantoms, _PHANTOMS_PER_SHARD),
         ("case", work / "calibration", plan.calibration_cases, 1),
+        ("case", work / "evaluation", plan.evaluation_cases, 1),
     )
     return [
         (kind, folder, seed, min(step, first + total - seed), share, slices)
@@ -126,7 +131,23 @@ def train(plan_name: str, work: Path, out: Path, *, version: str, hardware: str,
         members.append(Member(recipe, work / name / "best.pt"))
     story = Story("tocsin-slice", version, described(plan), LIMITS, hardware)
     cases = list(synthetic_cases(work / "calibration"))
-    return assemble(members, out, cases, story, alpha=plan.alpha, today=today)
+    assemble(members, out, cases, story, alpha=plan.alpha, today=today)
+    return measure(out, work / "evaluation")
+
+
+def measure(out: Path, cases: Path) -> Manifest:
+    """Evaluates the model folder on a synthetic set that nothing was chosen on, and records the figures in it.
+
+    Leaves `evaluation.json` and `evaluation.html` beside the set.
+    """
+    reader = Reader.open(out)
+    outcomes = read_outcomes(reader, synthetic_cases(cases))
+    figures = {**report(reader, outcomes), "pictures": picture_report(reader, synthetic_cases(cases))}
+    figures["data"] = f"{len(outcomes)} synthetic series, shifted settings, seeds of no other set"
+    (cases.parent / "evaluation.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    (cases.parent / "evaluation.html").write_text(page(figures), encoding="utf-8")
+    save_manifest(out, recorded(reader.manifest, figures, outcomes))
+    return load_manifest(out)
 
 
 LIMITS = ("Never seen a real head: trained, chosen and calibrated on synthetic CT only.",)
