@@ -18,7 +18,10 @@ def auc(truth: Vector, score: Vector) -> float:
 
 
 def auc_interval(truth: Vector, score: Vector, level: float = 0.95) -> tuple[float, float, float]:
-    """(AUC, low, high) by DeLong's variance (DeLong et al., Biometrics 1988), on the logit scale."""
+    """(AUC, low, high) by DeLong's variance (DeLong et al., Biometrics 1988), on the logit scale.
+
+    Without any variance (perfect order) the rule of three on the smaller class stands in.
+    """
     positive, negative = score[truth > 0.5], score[truth <= 0.5]
     value = auc(truth, score)
     if not len(positive) > 1 or not len(negative) > 1:
@@ -26,8 +29,9 @@ def auc_interval(truth: Vector, score: Vector, level: float = 0.95) -> tuple[flo
     placed_p = _placements(positive, negative)
     placed_n = 1 - _placements(negative, positive)
     variance = placed_p.var(ddof=1) / len(positive) + placed_n.var(ddof=1) / len(negative)
-    if value >= 1 - 1e-9 or value <= 1e-9 or variance <= 0:
-        return value, value if value < 0.5 else 1 - 3.0 / min(len(positive), len(negative)), min(1.0, value)
+    if not 1e-9 < value < 1 - 1e-9 or variance <= 0:
+        margin = min(1.0, 3.0 / min(len(positive), len(negative)))
+        return value, max(0.0, value - margin), min(1.0, value + margin)
     z = float(stats.norm.ppf(0.5 + level / 2))
     centre, spread = np.log(value / (1 - value)), z * np.sqrt(variance) / (value * (1 - value))
     return value, float(1 / (1 + np.exp(-(centre - spread)))), float(1 / (1 + np.exp(-(centre + spread))))
