@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tocsin.commands import deadletter
+from tocsin.commands import bench, deadletter, model
 from tocsin.commands.demo import demo
 from tocsin.commands.read import read
 from tocsin.commands.send import send
@@ -20,9 +20,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Streaming emergency triage for head CT. Not a medical device.",
 )
-for command in (up, demo, send, synth, read, status):
+for command in (up, demo, send, synth, read, status, model.train, model.calibrate, model.evaluate):
     app.command()(command)
 app.add_typer(deadletter.app, name="deadletter")
+app.add_typer(bench.app, name="bench")
+app.add_typer(model.app, name="model")
 
 
 def main() -> None:

@@ -1,0 +1,77 @@
+"""``tocsin bench``: figures that anybody can measure again on their own machine."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tocsin.commands.up import say, show_log
+from tocsin.console import out
+from tocsin.errors import TocsinError
+from triage_models.errors import ModelError
+
+app = typer.Typer(no_args_is_help=True, help="Measure this machine: ingest, inference, the whole pipeline.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON document instead of lines")]
+
+
+@app.command()
+def ingest(
+    slices: Annotated[int, typer.Option(help="per association and round", min=1, max=5000)] = 120,
+    rounds: Annotated[int, typer.Option(help="servers take turns; the median counts", min=1, max=50)] = 3,
+    associations: Annotated[int, typer.Option(min=1, max=32)] = 1,
+    processes: Annotated[int, typer.Option(help="of our listener", min=1, max=16)] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Durable slices per second of the listener, beside bare pynetdicom and what else is installed."""
+    from dicom_listener.bench import measure_ingest
+
+    _show(measure_ingest(slices, rounds, associations, processes), as_json)
+
+
+@app.command()
+def inference(
+    model: Annotated[Path | None, typer.Option(help="folder of another model")] = None,
+    slices: Annotated[int, typer.Option(min=8, max=2000)] = 64,
+    as_json: AsJson = False,
+) -> None:
+    """Milliseconds per slice of the reader with one thread and with two, beside plain torch where it is installed."""
+    from triage_models.bench import bench_inference
+
+    try:
+        _show(bench_inference(model, slices=slices), as_json)
+    except ModelError as error:
+        raise TocsinError(f"The model cannot be used: {error}") from error
+
+
+@app.command()
+def pipeline(
+    scanners: Annotated[int, typer.Option(min=1, max=50)] = 1,
+    studies: Annotated[int, typer.Option(help="per scanner, one after the other", min=1, max=1000)] = 2,
+    slices: Annotated[int, typer.Option(help="per study", min=6, max=1000)] = 32,
+    thickness: Annotated[float, typer.Option(help="mm", min=0.3, max=20)] = 5.0,
+    rate: Annotated[float, typer.Option(help="slices per second and scanner", min=0.1, max=1000)] = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Every clock of the promise under load, with real services on this machine."""
+    from tocsin.pipeline_bench import Load, measure_pipeline
+
+    show_log()
+    _show(measure_pipeline(Load(scanners, studies, slices, thickness, rate), say), as_json)
+
+
+def _show(figures: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        out.print_json(json.dumps(figures))
+        return
+    _lines(figures, "")
+
+
+def _lines(figures: dict[str, object], indent: str) -> None:
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            out.print(f"{indent}{name}:", markup=False)
+            _lines(value, indent + "  ")
+        else:
+            out.print(f"{indent}{name}: {value}", markup=False)
