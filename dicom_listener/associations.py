@@ -222,6 +222,8 @@ def _release(data_set: object) -> None:
 class BoundedUpperLayer(DULServiceProvider):  # type: ignore[misc] # pynetdicom is not typed
     """Reads PDUs within the limits; data PDUs take a short way."""
 
+    _kill_thread: bool
+
     def __init__(self, assoc: "ServedAssociation", limits: Limits) -> None:
         super().__init__(assoc)
         self._limits = limits

@@ -266,6 +266,7 @@ def _storescu_command(port: int, files: list[Path]) -> list[str]:
 
 def _rate(command: Callable[[int, list[Path]], list[str]], port: int, series: list[list[Path]]) -> float:
     environment = os.environ | NO_DELAY
+    os.sync()  # neither the client's files nor another server's writes are to be flushed within this measurement
     started = time.monotonic()
     processes = [
         subprocess.Popen(command(port, files), env=environment, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own commands
