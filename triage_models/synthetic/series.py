@@ -19,7 +19,7 @@ Setting = Literal["standard", "shifted"]
 _ATTEMPTS = 12
 _COARSE = 4
 _MASK_FRACTION = 0.4
-_LEAST_ML = 0.3
+_LEAST_ML = 0.5
 _LEAST_SLICE_MM2 = 18.0
 
 
@@ -88,7 +88,7 @@ def generate(
     """A series with the bleed present (or with none), the same for the same arguments.
 
     `averaged`: thick slices are the mean of two planes (twice the time); else only bone is averaged over the slice.
-    Raises GenerationFailed when no attempt places at least 0.3 mL of the bleed in the slices.
+    Raises GenerationFailed when no attempt places at least 0.5 mL of the bleed in the slices.
     """
     if bleed is not None and bleed not in TYPES:
         raise ValueError(f"{bleed!r} is none of {TYPES}")

@@ -24,6 +24,7 @@ Matrix = NDArray[np.float64]
 
 _PREFIXES_PER_CASE = 10
 _SENSITIVITY_WEIGHT = 1.3
+_SHOWN_MM2 = 100.0
 _LEAST_SERIES_THRESHOLD = 0.02
 
 
@@ -80,12 +81,20 @@ def read_pictures(
 
 
 def _middle_slices(rng: np.random.Generator, case: Case, count: int) -> list[int]:
-    """Slices with a bleed first, else any of the part of the head that people make pictures of."""
+    """Slices that show the bleed, or of a head without one any of the part that people make pictures of."""
     assert case.slice_labels is not None
     usual = np.flatnonzero((case.positions_mm > -50) & (case.positions_mm < 62))
-    bleeding = np.flatnonzero(case.slice_labels[:, 0])
-    pool = bleeding if len(bleeding) else usual
+    pool = _showing(case) if case.labels[0] else usual
     return [int(k) for k in rng.choice(pool, min(count, len(pool)), replace=False)]
+
+
+def _showing(case: Case) -> NDArray[np.intp]:
+    """Bleeding slices; where areas are known, those with an area that a picture would be made for."""
+    assert case.slice_labels is not None
+    bleeding = case.slice_labels[:, 0]
+    if case.areas_mm2 is not None:
+        bleeding = bleeding & (case.areas_mm2.sum(1) >= _SHOWN_MM2)
+    return np.flatnonzero(bleeding)
 
 
 def fit_calibration(logits: Matrix, truth: NDArray[np.bool_]) -> dict[str, Calibration]:
