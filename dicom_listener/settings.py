@@ -19,7 +19,9 @@ GIB = 1 << 30
 class Settings(BaseSettings):
     """``TOCSIN_LISTENER_*``, and the names that all services share."""
 
-    model_config = SettingsConfigDict(env_prefix="TOCSIN_LISTENER_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="TOCSIN_LISTENER_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
     kafka_bootstrap_servers: Annotated[str, Field(validation_alias="KAFKA_BOOTSTRAP_SERVERS")] = "127.0.0.1:9092"
     """Host:port, several separated by commas."""
@@ -29,13 +31,17 @@ class Settings(BaseSettings):
     """Exactly 32 bytes; seals the identities."""
 
     ae_title: Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,14}[\x21-\x7e])?$")] = "TOCSIN"
+    """Ours; an association that calls another title is rejected."""
     host: str = "127.0.0.1"
+    """Address that the DICOM port listens on; all interfaces are 0.0.0.0."""
     port: Annotated[int, Field(ge=0, le=65535)] = 11112
     """0 takes a free one and says which in the journal."""
     metrics_host: str = "127.0.0.1"
+    """Address of /metrics, /healthz and /readyz."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9101
     """The first process's; the next ones take the ports behind it. 0 takes a free one."""
     log_level: str = "INFO"
+    """Of the journal on standard error."""
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     """Listening on the same port. The caps and byte bounds below hold for each."""
     worker: Annotated[int, Field(ge=0)] | None = None
@@ -44,11 +50,12 @@ class Settings(BaseSettings):
     spool_dir: Path
     """On a local disk that keeps its word about fdatasync; one process per folder."""
     spool_max_bytes: Annotated[int, Field(ge=1 << 20)] = 10 * GIB
-    """About 20 000 slices of 512×512: an hour and more of Kafka outage at five scanners."""
+    """About 20 000 slices of 512×512, or a hundred studies while Kafka is away."""
 
     peers: tuple[Peer, ...] = ()
     """JSON list of {"ae_title": …, "address": address or CIDR}; empty lets any peer in."""
     max_associations: Annotated[int, Field(ge=1)] = 64
+    """Open at one time; more are rejected as transient."""
     max_associations_per_peer: Annotated[int, Field(ge=1)] = 32
     """From one address."""
     reserved_associations: Annotated[int, Field(ge=0)] = 8
@@ -62,7 +69,9 @@ class Settings(BaseSettings):
     tls_certificate_file: Path | None = None
     """PEM chain; with the key and the authorities, the port speaks TLS only, and peers must show a certificate."""
     tls_key_file: Path | None = None
+    """PEM, without a passphrase."""
     tls_authorities_file: Path | None = None
+    """PEM; whose certificates a peer may show."""
     request_seconds: Annotated[float, Field(gt=0, le=30)] = 5.0
     """From connection to a whole A-ASSOCIATE-RQ (ARTIM, PS3.8 9.1.5)."""
     pdu_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
