@@ -1,4 +1,6 @@
-"""Runs the alert service: ``python -m alerts``. Only this module reads settings, builds and wires.
+"""Runs the alert service: ``python -m alerts``; with ``audit verify`` or ``audit export`` looks at its record instead.
+
+Only this module reads settings, builds and wires.
 
 Exit status: 0 after SIGTERM or SIGINT, 1 when a part of it broke (start it again), 2 for settings it cannot run with.
 """
@@ -13,6 +15,8 @@ from collections.abc import Callable
 import uvicorn
 from prometheus_client import CollectorRegistry
 
+from alerts.audit import Auditor
+from alerts.auditing import audit_command
 from alerts.broker import Inbound, Outbound, Reception
 from alerts.channels.email import EmailChannel
 from alerts.channels.webhook import WebhookChannel
@@ -20,9 +24,11 @@ from alerts.crew import Crew
 from alerts.delivery import Channels, Delivery, deliver_until
 from alerts.desk import Desk
 from alerts.errors import ChannelRefused, SettingsRefused, StoreUnavailable
+from alerts.escalation import RingByPolicy
 from alerts.intake import Intake
 from alerts.links import Links, LinkSigner
 from alerts.metrics import AlertMetrics
+from alerts.oncall import GapWatch
 from alerts.ports import Channel, Clock
 from alerts.publishing import Publishing, publish_until
 from alerts.recipients import ChannelKind, Recipients
@@ -51,10 +57,13 @@ LINK_SECRET_BYTES = 32
 def main() -> int:
     try:
         settings = load_settings()
-        return run(settings)
+        return audit_command(sys.argv[1:], settings) if sys.argv[1:] else run(settings)
     except SettingsRefused as error:
         sys.stderr.write(f"alerts: {error}\n")
         return EXIT_SETTINGS
+    except StoreUnavailable as error:
+        sys.stderr.write(f"alerts: the database is not available: {error}\n")
+        return EXIT_BROKEN
 
 
 def run(settings: Settings) -> int:
@@ -85,13 +94,25 @@ def run(settings: Settings) -> int:
     desk = Desk(database, clock, settings.policy(), recipients, escalation, links, wake)
     outbound = Outbound(settings.kafka_bootstrap_servers)
     publisher = Outbound(settings.kafka_bootstrap_servers)
-    reception = Reception(clock, metrics)
+    reception, auditor = Reception(clock, metrics), Auditor()
     intake = Intake(desk, metrics, outbound.set_aside)
     inbound = Inbound(settings.kafka_bootstrap_servers, settings.kafka_group, holder, intake, reception, crew.stop)
     channels = channels_of(settings, recipients, clock)
     delivery = Delivery(database, clock, channels, metrics, holder, publish_bell.ring, desk.nobody_reached)
     publishing = Publishing(database, clock, publisher, metrics, holder)
-    context = Context(database, clock, desk, cipher, recipients, reception, metrics, crew.stop, signer)
+    context = Context(
+        database=database,
+        clock=clock,
+        desk=desk,
+        cipher=cipher,
+        recipients=recipients,
+        reception=reception,
+        metrics=metrics,
+        stop=crew.stop,
+        signer=signer,
+        auditor=auditor,
+        gaps=GapWatch(escalation.on_call if isinstance(escalation, RingByPolicy) else None, clock),
+    )
     health = Health({"threads": crew.missing}, {"database": lambda: writable(database)})
     exposition = expose(metrics, health, settings)
 
@@ -100,11 +121,12 @@ def run(settings: Settings) -> int:
     server = web_server(create_app(context, House.of(settings.public_url, settings.allowed_hosts)))
     crew.start("web", lambda: server.run(sockets=[door]))
     try:
-        if prepare(database, signer, holder, crew):
+        if prepare(database, signer, holder, inbound, crew):
+            desk.drop_gone()
             for worker in range(settings.workers):
                 crew.start(f"delivery-{worker}", lambda: deliver_until(crew.stop, delivery, delivery_bell))
             crew.start("publishing", lambda: publish_until(crew.stop, publishing, publish_bell))
-            crew.start("ticker", lambda: tick_until(crew.stop, Ticker(desk, metrics, reception)))
+            crew.start("ticker", lambda: tick_until(crew.stop, Ticker(desk, metrics, reception, auditor)))
             crew.start("consumer", inbound.run)
             log.info("ready", extra={"url": url, "metrics_port": exposition.port})
         return watch(crew)
@@ -186,12 +208,12 @@ def web_server(app: Callable[..., object]) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def prepare(database: Database, signer: LinkSigner, holder: str, crew: Crew) -> bool:
+def prepare(database: Database, signer: LinkSigner, holder: str, inbound: Inbound, crew: Crew) -> bool:
     """Wait for the database, however long; False when asked to stop before it came."""
     said = False
     while not crew.stop.is_set():
         try:
-            database.prepare()
+            inbound.from_the_beginning = database.prepare() or inbound.from_the_beginning
             with database.writing() as session:
                 release(session, holder)
             signer.prime()

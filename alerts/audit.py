@@ -63,9 +63,9 @@ def _positives_without_alert(session: Session, now: datetime) -> Iterator[Breach
         Finding.outcome == Outcome.POSITIVE, Finding.received_at.between(now - LOOKS_BACK, now - GRACE)
     )
     for study in session.scalars(select(Study).where(Study.study_key.in_(suspects))):
-        if standing(facts_of(session, study)).verdict is not Verdict.BLEED:
+        if standing(facts_of(session, study, lock=False)).verdict is not Verdict.BLEED:
             continue
-        alert = alert_of(session, study.study_key)
+        alert = alert_of(session, study.study_key, lock=False)
         if alert is None or life_of(alert).topic is not Topic.BLEED or life_of(alert).claim is Claim.RETRACTED:
             yield Breach(Violation.POSITIVE_WITHOUT_ALERT, study.study_key)
 
@@ -95,6 +95,17 @@ def _not_delivered(session: Session, now: datetime) -> Iterator[Breach]:
 def _looks_overdue(session: Session, now: datetime) -> Iterator[Breach]:
     overdue = select(Study.study_key).where(Study.look_again_at < now - GRACE, Study.verdict != Verdict.ARRIVING)
     yield from (Breach(Violation.LOOK_OVERDUE, key) for key in session.scalars(overdue))
+
+
+class Auditor:
+    """Remembers what it found last, for the page."""
+
+    def __init__(self) -> None:
+        self.breaches: list[Breach] = []
+
+    def look(self, session: Session, now: datetime) -> list[Breach]:
+        self.breaches = audit(session, now)
+        return self.breaches
 
 
 EXPORT_COLUMNS = (

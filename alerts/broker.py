@@ -49,6 +49,7 @@ class Outbound:
     def __init__(self, servers: Iterable[str]) -> None:
         self._servers = list(servers)
         self._producer: Any = None
+        self._is_away = False
 
     def publish(self, events: list[tuple[str, Event]]) -> int:
         """Publish (key, event) pairs to ``triage.alerts.v1``; returns how many, from the first on, are confirmed."""
@@ -73,8 +74,14 @@ class Outbound:
                 future.get(timeout=DELIVERY_TIMEOUT_MS / 1000)
                 confirmed += 1
         except KafkaError as error:
-            log.warning("Kafka did not confirm", extra={"error": type(error).__name__})
+            if not self._is_away:
+                log.warning(
+                    "Kafka does not confirm; what it owes is kept and sent again", extra={"error": type(error).__name__}
+                )
+            self._is_away = True
             self.close()
+        else:
+            self._is_away = False
         return confirmed
 
     def _open(self) -> Any:
@@ -137,6 +144,9 @@ class Inbound:
         self._intake = intake
         self._reception = reception
         self._stop = stop
+        self.from_the_beginning = False
+        """Set for a new database: whatever Kafka still has is read again, whatever was committed before."""
+        self._rewound: set[TopicPartition] = set()
 
     def run(self) -> None:
         """The life of the consumer's thread: ends when ``stop`` is set."""
@@ -184,12 +194,21 @@ class Inbound:
             batches = consumer.poll(timeout_ms=POLL_MS)
             hears = bool(batches) or connected(consumer)
             self._reception.hears(hears)
+            if self.from_the_beginning and self._rewind(consumer):
+                continue
             if hears and not batches:
                 self._reception.caught_up = True
             if self._reception.deaf_seconds > DEAF_SECONDS:
                 raise KafkaError("deaf")
             for partition, records in batches.items():
                 self._work(consumer, partition, records)
+
+    def _rewind(self, consumer: Any) -> bool:
+        new = set(consumer.assignment()) - self._rewound
+        if new:
+            consumer.seek_to_beginning(*new)
+            self._rewound |= new
+        return bool(new)
 
     def _work(self, consumer: Any, partition: TopicPartition, records: list[Any]) -> None:
         done = 0

@@ -21,7 +21,19 @@ from alerts.messages import PURPOSES, Purpose, compose
 from alerts.ports import Clock, Wake
 from alerts.recipients import Recipients
 from alerts.store.database import Database
-from alerts.store.outbox import Address, enqueue, happen, note, notice_id_of, overtaken, ring_failed, supersede, told
+from alerts.store.outbox import (
+    Address,
+    drop_address,
+    enqueue,
+    happen,
+    note,
+    notice_id_of,
+    overtaken,
+    owed_addresses,
+    ring_failed,
+    supersede,
+    told,
+)
 from alerts.store.record import EntryKind, append
 from alerts.store.schema import Alert, Series, Study
 from alerts.store.studies import (
@@ -129,6 +141,19 @@ class Desk:
                 alert.rings_at = None
         return len(alerts)
 
+    def drop_gone(self) -> int:
+        """After a change of the recipients: what waits for an address that is no more is dropped, and its alert rings
+        anew for who is there now; returns how many notices."""
+        now = self.clock.now()
+        here = set(self._addresses(self.recipients.names)) if self.recipients else set()
+        with self.database.writing() as session:
+            gone = [address for address in owed_addresses(session) if address not in here]
+            dropped = [key for address in gone for key in drop_address(session, address)]
+            waiting = select(Alert).where(Alert.alert_id.in_(set(dropped)), Alert.rings_at.is_not(None))
+            for alert in session.scalars(waiting.with_for_update()):
+                alert.rings_at = now
+        return len(dropped)
+
     def nobody_reached(self, alert_id: str) -> None:
         """A message has failed for good: if the whole ring has, and others can be rung, do not wait for an answer."""
         now = self.clock.now()
@@ -216,10 +241,12 @@ class Desk:
         alert.round += 1
         ring = self.escalation.ring(decision.topic, finding.calling_ae if finding else None, alert.round, now)
         alert.rings_at = ring.rings_again_at
-        happen(
-            session, alert, Happening.ESCALATED, now, by=", ".join(ring.names)[:NAMES_CHARACTERS], reason=ring.reason
-        )
-        self._write_notices(session, alert, decision, Purpose.REMINDER, finding, self._addresses(ring.names), now)
+        to = self._addresses(ring.names)
+        if not to:
+            return  # there is nobody at all; the page says so
+        names = ", ".join(ring.names)[:NAMES_CHARACTERS]
+        happen(session, alert, Happening.ESCALATED, now, by=names, reason=ring.reason)
+        self._write_notices(session, alert, decision, Purpose.REMINDER, finding, to, now)
 
     def _addresses(self, names: Iterable[str]) -> list[Address]:
         people = [self.recipients.named(name) for name in names] if self.recipients else []

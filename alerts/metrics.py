@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 from alerts.audit import Violation
 from alerts.decision import Reason
 from alerts.errors import FailureKind
+from alerts.life import Answer
 from alerts.recipients import ChannelKind
 from alerts.store.outbox import FirstDelivery
 from monitoring.metrics import Instruments
@@ -47,6 +48,7 @@ class AlertMetrics(Instruments):
         self.last_slice_to_final = self.histogram(
             "last_slice_to_final_seconds", "From the last slice to the finding of the closed series"
         )
+        self.alerts = self.gauge("alerts", "Alerts of the last days, by how far the answer is", answer=Answer)
         self.waiting = self.gauge("unacknowledged", "Alerts that wait for a human's answer")
         self.waiting_oldest = self.gauge("unacknowledged_oldest_seconds", "Age of the oldest of these")
         self.outbox_depth = self.gauge("outbox_depth", "Notices not yet delivered")
@@ -60,11 +62,15 @@ class AlertMetrics(Instruments):
     def finding_taken(self, finding: FindingProduced) -> None:
         self.findings.labels(finding.status).inc()
         if finding.closed_by is not None:
-            waited = (finding.clocks.produced - finding.clocks.last_slice).total_seconds()
-            self.last_slice_to_final.observe(max(0.0, waited))
+            self.last_slice_to_final.observe(_seconds(finding.clocks.last_slice, finding.clocks.produced))
 
     def first_delivery(self, clocks: FirstDelivery, now: datetime) -> None:
         if clocks.decisive_slice_at is not None:
-            self.decisive_to_delivered.observe((now - clocks.decisive_slice_at).total_seconds())
-        self.first_to_delivered.observe((now - clocks.first_slice_at).total_seconds())
-        self.finding_to_delivered.observe((now - clocks.produced_at).total_seconds())
+            self.decisive_to_delivered.observe(_seconds(clocks.decisive_slice_at, now))
+        self.first_to_delivered.observe(_seconds(clocks.first_slice_at, now))
+        self.finding_to_delivered.observe(_seconds(clocks.produced_at, now))
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    """Never negative: two machines' clocks may differ, and a histogram's sum must not fall."""
+    return max(0.0, (end - start).total_seconds())

@@ -36,7 +36,7 @@ never nobody. What is wrong with the file is found when it is loaded.
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Protocol, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
@@ -48,6 +48,10 @@ GAP_DAYS = 28
 """How far ahead the rota is searched for gaps."""
 
 GAP_STEP = timedelta(minutes=15)
+
+
+class Clock(Protocol):
+    def now(self) -> datetime: ...
 
 
 class Part(BaseModel):
@@ -262,3 +266,20 @@ def gaps(on_call: OnCall, start: datetime) -> Mapping[str, datetime]:
                 break
             at += GAP_STEP
     return found
+
+
+class GapWatch:
+    """The gaps ahead, worked out once an hour."""
+
+    def __init__(self, on_call: OnCall | None, clock: Clock) -> None:
+        self._on_call = on_call
+        self._clock = clock
+        self._seen: tuple[datetime, list[tuple[str, datetime]]] | None = None
+
+    def __call__(self) -> list[tuple[str, datetime]]:
+        if self._on_call is None:
+            return []
+        hour = self._clock.now().replace(minute=0, second=0, microsecond=0)
+        if self._seen is None or self._seen[0] != hour:
+            self._seen = hour, list(gaps(self._on_call, hour).items())
+        return self._seen[1]

@@ -5,10 +5,11 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 from alerts import worklist
-from alerts.audit import Violation, audit
+from alerts.audit import Auditor, Violation
 from alerts.broker import Reception
 from alerts.desk import Desk
 from alerts.errors import StoreUnavailable
+from alerts.life import Answer
 from alerts.metrics import AlertMetrics
 from alerts.ports import Stop
 from alerts.store.record import head_of
@@ -23,10 +24,11 @@ HOUSEKEEPING_EVERY = timedelta(minutes=10)
 
 
 class Ticker:
-    def __init__(self, desk: Desk, metrics: AlertMetrics, reception: Reception) -> None:
+    def __init__(self, desk: Desk, metrics: AlertMetrics, reception: Reception, auditor: Auditor) -> None:
         self._desk = desk
         self._metrics = metrics
         self._reception = reception
+        self._auditor = auditor
         self._audit_at = self._housekeeping_at = desk.clock.now()
 
     def tick(self) -> None:
@@ -48,7 +50,7 @@ class Ticker:
 
     def _audit(self, now: datetime) -> None:
         with self._desk.database.reading() as session:
-            breaches = audit(session, now)
+            breaches = self._auditor.look(session, now)
         counts = Counter(breach.violation for breach in breaches)
         for violation in Violation:
             self._metrics.violations.labels(violation).set(counts[violation])
@@ -67,6 +69,8 @@ class Ticker:
         now = self._desk.clock.now()
         with self._desk.database.reading() as session:
             counts = worklist.counts(session)
+        for answer in Answer:
+            self._metrics.alerts.labels(answer).set(counts.answers.get(answer, 0))
         self._metrics.waiting.set(counts.waiting)
         self._metrics.waiting_oldest.set((now - counts.waiting_since).total_seconds() if counts.waiting_since else 0)
         self._metrics.outbox_depth.set(counts.owed)

@@ -324,11 +324,11 @@ def _headline(verdict: Verdict, alert: AlertView | None, series: Iterable[Series
     return wording.VERDICTS[verdict]
 
 
-def study_identity(session: Session, cipher: IdentityCipher | None, study_key: str) -> StudyIdentity | None:
-    """Who the patient is; None where nobody has said, or the key is not here or not the right one."""
-    envelope = session.scalar(select(Study.identity).where(Study.study_key == study_key))
-    identity = _opened(cipher, envelope, study_key)
-    return identity if isinstance(identity, StudyIdentity) else None
+def study_identities(session: Session, cipher: IdentityCipher | None, keys: Iterable[str]) -> dict[str, StudyIdentity]:
+    """Who the patients are, by study key, as far as it can be said."""
+    rows = session.execute(select(Study.study_key, Study.identity).where(Study.study_key.in_(list(keys))))
+    opened = {key: _opened(cipher, envelope, key) for key, envelope in rows}
+    return {key: identity for key, identity in opened.items() if isinstance(identity, StudyIdentity)}
 
 
 def series_identities(session: Session, cipher: IdentityCipher | None, study_key: str) -> dict[str, SeriesIdentity]:
@@ -352,6 +352,7 @@ def _opened(
 class Counts(View):
     """For the metrics and the page's banner."""
 
+    answers: dict[Answer, int]
     waiting: int
     waiting_since: datetime | None
     owed: int
@@ -369,7 +370,9 @@ def counts(session: Session) -> Counts:
     unpublished = select(func.count()).where(Happened.published_at.is_(None))
     alerts, since = session.execute(waiting).one()
     notices, oldest = session.execute(owed).one()
+    answers = select(Alert.answer, func.count()).group_by(Alert.answer)
     return Counts(
+        answers={Answer(answer): count for answer, count in session.execute(answers)},
         waiting=alerts,
         waiting_since=since,
         owed=notices,

@@ -36,8 +36,8 @@ class Database:
         self._engine = _engine(url)
         self._reader = self._engine.execution_options(reading=True)
 
-    def prepare(self) -> None:
-        """Create what is missing.
+    def prepare(self) -> bool:
+        """Create what is missing; says whether the database was new.
 
         Raises:
             StoreUnavailable: no connection.
@@ -47,12 +47,14 @@ class Database:
             Base.metadata.create_all(self._engine)
         with self.writing() as session:
             found = session.get(Meta, "schema_version")
+            is_new = found is None
             if found is None:
                 session.add(Meta(name="schema_version", value=str(SCHEMA_VERSION)))
             elif found.value != str(SCHEMA_VERSION):
                 raise SettingsRefused(
                     f"the alert database has schema {found.value}, this version of Tocsin needs {SCHEMA_VERSION}"
                 )
+        return is_new
 
     @contextmanager
     def writing(self) -> Iterator[Session]:

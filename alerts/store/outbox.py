@@ -127,6 +127,23 @@ def supersede(session: Session, alert_id: str, purposes: frozenset[Purpose], add
     session.execute(owed.values(state=NoticeState.SUPERSEDED))
 
 
+def owed_addresses(session: Session) -> list[Address]:
+    """Everyone for whom something waits."""
+    rows = session.execute(select(Notice.recipient, Notice.channel).where(Notice.state.in_(OWED)).distinct())
+    return [Address(recipient, ChannelKind(channel)) for recipient, channel in rows]
+
+
+def drop_address(session: Session, address: Address) -> list[str]:
+    """Send nothing more to an address; returns the alert of each notice dropped."""
+    owed = select(Notice).where(
+        Notice.recipient == address.recipient, Notice.channel == address.channel, Notice.state.in_(OWED)
+    )
+    notices = session.scalars(owed).all()
+    for notice in notices:
+        notice.state = NoticeState.SUPERSEDED
+    return [notice.alert_id for notice in notices]
+
+
 def ring_failed(session: Session, alert: Alert) -> bool:
     """Whether every message of the alert's present round has failed so often that people must know."""
     states = set(

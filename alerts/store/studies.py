@@ -102,8 +102,8 @@ def picture_of(
     return session.scalars(query).one_or_none()
 
 
-def facts_of(session: Session, study: Study) -> StudyFacts:
-    """What a decision about this study rests on."""
+def facts_of(session: Session, study: Study, *, lock: bool = True) -> StudyFacts:
+    """What a decision about this study rests on; its alert is held until the end of the transaction if ``lock``."""
     columns = select(
         Finding.series_key,
         Finding.revision,
@@ -118,13 +118,14 @@ def facts_of(session: Session, study: Study) -> StudyFacts:
         FindingFact(key, revision, FindingStatus(status), Outcome(outcome), at, split_sides(sides), leading, score)
         for key, revision, status, outcome, at, sides, leading, score in session.execute(columns)
     )
-    alert = alert_of(session, study.study_key)
+    alert = alert_of(session, study.study_key, lock=lock)
     return StudyFacts(findings, told_of(alert) if alert else None, study.result_unreadable, study.first_seen_at)
 
 
-def alert_of(session: Session, study_key: str) -> Alert | None:
-    """The study's alert, held until the end of the transaction."""
-    return session.scalars(select(Alert).where(Alert.study_key == study_key).with_for_update()).one_or_none()
+def alert_of(session: Session, study_key: str, *, lock: bool = True) -> Alert | None:
+    """The study's alert; held until the end of the transaction if ``lock``."""
+    query = select(Alert).where(Alert.study_key == study_key)
+    return session.scalars(query.with_for_update() if lock else query).one_or_none()
 
 
 def life_of(alert: Alert) -> Life:

@@ -1,7 +1,10 @@
 """What the pages and the API work with."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
+from alerts.audit import Auditor
 from alerts.broker import Reception
 from alerts.desk import Desk
 from alerts.links import LinkSigner
@@ -23,3 +26,6 @@ class Context:
     metrics: AlertMetrics
     stop: Stop
     signer: LinkSigner
+    auditor: Auditor
+    gaps: Callable[[], Iterable[tuple[str, datetime]]] = tuple
+    """Rotations that will have nobody, and from when."""

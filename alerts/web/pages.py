@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.templating import Jinja2Templates
 
 from alerts import wording, worklist
-from alerts.audit import WORDS, audit
+from alerts.audit import WORDS
 from alerts.errors import StoreUnavailable
 from alerts.life import Via
 from alerts.store.studies import PictureKind, picture_of
@@ -59,7 +59,7 @@ def create_router(context: Context) -> APIRouter:
         with context.database.reading() as session:
             view = worklist.one_study(session, study_key)
             history = worklist.history_of(session, view.alert.alert_id) if view.alert else []
-            patient = worklist.study_identity(session, context.cipher, study_key)
+            patient = worklist.study_identities(session, context.cipher, [study_key]).get(study_key)
             series = worklist.series_identities(session, context.cipher, study_key)
         facts = {
             "view": view,
@@ -128,7 +128,7 @@ def _listing(context: Context) -> dict[str, object]:
     now = context.clock.now()
     with context.database.reading() as session:
         views = worklist.worklist(session, now)
-        patients = {v.study_key: worklist.study_identity(session, context.cipher, v.study_key) for v in views}
+        patients = worklist.study_identities(session, context.cipher, (view.study_key for view in views))
     return {"views": views, "patients": patients, "now": now, "banners": banners(context)}
 
 
@@ -144,11 +144,11 @@ def banners(context: Context) -> list[str]:
         found.append("Patients are shown as hashes: no identity key is configured.")
     with context.database.reading() as session:
         counts = worklist.counts(session)
-        breaches = audit(session, context.clock.now())
     if counts.failed:
         messages = "1 message" if counts.failed == 1 else f"{counts.failed} messages"
         found.append(f"{messages} could not be delivered and will be tried again. Do not rely on being paged.")
-    violations = sorted({breach.violation for breach in breaches})
+    found += [f"Nobody is on duty in {name} from {at:%Y-%m-%d %H:%M} UTC on." for name, at in context.gaps()]
+    violations = sorted({breach.violation for breach in context.auditor.breaches})
     return found + [
         f"The auditor found: {WORDS[violation]}. Look through the list below yourself." for violation in violations
     ]

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import pytest
 from fastapi.testclient import TestClient
 
+from alerts.audit import Auditor
 from alerts.broker import Reception
 from alerts.desk import alert_id_of
 from alerts.errors import StoreUnavailable
@@ -50,6 +51,7 @@ def open_page(ward: Any, reception: Reception, cipher: IdentityCipher | None = C
         ward.metrics,
         Stopped(),
         SIGNER,
+        Auditor(),
     )
     app = create_app(context, House.of("https://tocsin.hospital.example", ()))
     return TestClient(app, base_url="http://127.0.0.1:8080", follow_redirects=False, raise_server_exceptions=False)

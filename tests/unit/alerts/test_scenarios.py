@@ -6,6 +6,7 @@ from typing import Any
 
 from alerts.decision import Policy, TellNotAssessable, Verdict
 from alerts.errors import ChannelBusy, ChannelRefused, ChannelUnreachable
+from alerts.recipients import Recipients
 from alerts.worklist import Urgency
 from streams.contracts.findings import FindingReason, FindingStatus, Outcome, Side
 from tests.unit.alerts.builders import START, a_finding, key
@@ -269,6 +270,17 @@ def test_without_recipients_the_alert_says_that_nobody_was_told(a_ward: Callable
     ward.send(a_finding(FINAL))
     assert ward.states() == ["raised", "delivery_failed"]
     assert ward.study().urgency is Urgency.BLEED_WAITING
+
+
+def test_when_a_recipient_is_taken_off_the_list_the_alert_rings_for_who_is_left(ward: Any, a_ward: Any) -> None:
+    ward.fail("first", *[ChannelRefused("answered 410")] * 9)
+    ward.fail("second", *[ChannelRefused("answered 550")] * 9)
+    ward.send(a_finding(FINAL))
+    after = a_ward(recipients=Recipients.model_validate({"recipients": [{"name": "third", "email": "t@h.example"}]}))
+    assert after.desk.drop_gone() == 2
+    after.wait(seconds=5)
+    after.expects("third", "not answered yet", "hemorrhage")
+    assert not after.alert().failing
 
 
 def test_the_message_tells_no_patient_and_how_to_answer(ward: Any) -> None:
