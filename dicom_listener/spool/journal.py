@@ -28,6 +28,8 @@ SEGMENTS_AT_LEAST = 8
 """A small spool has smaller segments, so that acknowledged room is given back in steps of an eighth."""
 RESERVE_BYTES = 4 * 1024 * 1024
 """Room beyond the bound that only the ledger may use: the account of a series must not fail for want of space."""
+TROUBLE_SECONDS = 30.0
+"""A failed append makes the spool unfit for so long; then it is offered work again, or it would never be found mended."""
 REJECTED_FOLDER = "rejected"
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -74,7 +76,7 @@ class Spool:
         self._waiting: dict[int, float] = {}
         self._next_sequence = self._next_number = 0
         self.damaged_bytes = 0
-        self._trouble: str | None = None
+        self._trouble: tuple[str, float] | None = None
         self._claim = _claim(folder)
         try:
             self._recover()
@@ -101,7 +103,7 @@ class Spool:
                 end = segment.size
             self._sync(segment, end)
         except SpoolError as error:
-            self._trouble = str(error)
+            self._trouble = (str(error), self._now())
             raise
         if not reserved:
             self._trouble = None
@@ -245,7 +247,9 @@ class Spool:
         """Why the last attempt failed, or the next one would; None when all is well."""
         if not os.access(self._folder, os.W_OK | os.X_OK):
             return "the spool folder is not writable"
-        return self._trouble
+        if self._trouble is None or self._now() - self._trouble[1] > TROUBLE_SECONDS:
+            return None
+        return self._trouble[0]
 
     def close(self) -> None:
         """Let go of the folder; what waits stays on the disk.

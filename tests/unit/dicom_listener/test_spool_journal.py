@@ -159,6 +159,22 @@ def test_room_comes_back_when_kafka_has_it(tmp_path: Path) -> None:
     assert spool.depth().messages == 0
 
 
+def test_a_failed_append_is_trouble_until_one_succeeds_or_time_has_passed(tmp_path: Path) -> None:
+    disk, time = FaultyDisk(), [100.0]
+    spool = Spool(tmp_path, 64 * MIB, disk=disk, now=lambda: time[0])
+    disk.write_error = NO_SPACE
+    with pytest.raises(SpoolFull):
+        spool.append([a_message("a")])
+    assert spool.trouble() == "the disk is full"
+    time[0] += 31
+    assert spool.trouble() is None
+    with pytest.raises(SpoolFull):
+        spool.append([a_message("a")])
+    disk.write_error = None
+    spool.append([a_message("a")])
+    assert spool.trouble() is None
+
+
 def test_depth_and_age(tmp_path: Path) -> None:
     clock = iter([10.0, 20.0, 30.0])
     spool = Spool(tmp_path, 64 * MIB, now=lambda: next(clock))
