@@ -29,7 +29,7 @@ SEGMENTS_AT_LEAST = 8
 RESERVE_BYTES = 4 * 1024 * 1024
 """Room beyond the bound that only the ledger may use: the account of a series must not fail for want of space."""
 TROUBLE_SECONDS = 30.0
-"""A failed append makes the spool unfit for so long; then it is offered work again, or it would never be found mended."""
+"""A failed append makes the spool unready for so long; then it is offered work again, to find out if it is mended."""
 REJECTED_FOLDER = "rejected"
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
