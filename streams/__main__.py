@@ -19,6 +19,7 @@ from streams.app import Wiring, attach, create_app, end_process, health_of
 from streams.contracts.topics import SERIES, SLICES
 from streams.errors import PartitionLayoutUnknown, StreamsError
 from streams.frame_source import KafkaFrameSource
+from streams.isolated_decoder import IsolatedDecoder
 from streams.metrics import StreamsMetrics
 from streams.model import describe
 from streams.processor import SeriesProcessor
@@ -55,11 +56,13 @@ async def run(settings: StreamsSettings) -> None:
     metrics = StreamsMetrics(registry)
     reader = open_reader(settings, metrics)
     partitions = await asyncio.to_thread(wait_for_topics, settings)
+    decoder = IsolatedDecoder()
+    decoder.start()
     wiring = Wiring(create_app(settings), settings, metrics, partitions)
     processor = SeriesProcessor(
         store=wiring.tables,
         findings=wiring,
-        pixels=PixelWork(reader, KafkaFrameSource(settings.kafka_bootstrap_servers)),
+        pixels=PixelWork(reader, KafkaFrameSource(settings.kafka_bootstrap_servers), decoder),
         model=describe(reader) if reader else None,
         thresholds=reader.manifest.thresholds if reader else None,
         rules=settings.closing_rules,
@@ -73,6 +76,7 @@ async def run(settings: StreamsSettings) -> None:
     exposition.start()
     await serve(wiring)
     exposition.close()
+    decoder.close()
 
 
 def open_reader(settings: StreamsSettings, metrics: StreamsMetrics) -> Reader | None:

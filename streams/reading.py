@@ -18,7 +18,7 @@ from streams.errors import PixelsUnreadable
 from streams.pictures import Picture, brain_window
 from streams.ports import FrameSource
 from streams.series_state import FrameRecord, UnitReading
-from streams.voxels import Voxels, decode
+from streams.voxels import Decoder, Voxels, decode
 from triage_models.errors import ModelError
 from triage_models.reader import HeadSlice, Reader
 
@@ -78,10 +78,12 @@ class PixelWork:
 
     Args:
         reader: None where the model could not be opened; then nothing is read, and every frame says so.
+        decoder: of compressed frames; in this process when absent.
     """
 
     reader: Reader | None
     source: FrameSource
+    decoder: Decoder | None = None
 
     def __post_init__(self) -> None:
         self._waiting: Bounded[str, HeadSlice] = Bounded(MAX_WAITING_FRAMES)
@@ -93,7 +95,7 @@ class PixelWork:
         if reason is not None:
             return Looked(None, reason)
         try:
-            decoded = decode(header, encoded)
+            decoded = decode(header, encoded, self.decoder)
         except PixelsUnreadable as error:
             return Looked(None, SliceReason.PIXELS_UNREADABLE, str(error))
         reason = eligibility.voxel_reason(header, decoded.voxels_hu, decoded.rescaled)

@@ -4,7 +4,7 @@ Rescale is PS3.3 C.11.1 (``HU = stored × RescaleSlope + RescaleIntercept``); pa
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ HU_CEILING = 32_000.0
 MAX_PIXELS = 4096 * 4096
 """Largest frame that is decoded; CT matrices end at 2048 × 2048."""
 
+NATIVE_SYNTAXES = frozenset({"ImplicitVRLittleEndian", "ExplicitVRLittleEndian", "ExplicitVRBigEndian"})
+"""Pixels lie there as they are: nothing is decoded, numpy alone looks at them."""
+
 Voxels = npt.NDArray[np.float32]
 
 
@@ -40,13 +43,25 @@ class DecodedSlice:
     rescaled: bool
 
 
-def decode(header: SliceAccepted, encoded: bytes) -> DecodedSlice:
+class Decoder(Protocol):
+    """What decodes compressed frames."""
+
+    def stored_values(self, header: SliceAccepted, encoded: bytes) -> npt.NDArray[np.integer]:
+        """As :func:`stored_values`."""
+        ...
+
+
+def decode(header: SliceAccepted, encoded: bytes, compressed: Decoder | None = None) -> DecodedSlice:
     """Decode one frame.
+
+    Args:
+        compressed: decodes frames of encapsulated syntaxes; in this process when absent.
 
     Raises:
         PixelsUnreadable: the bytes do not decode, or decode to another shape.
     """
-    stored = stored_values(header, encoded)
+    foreign = compressed is not None and header.TransferSyntax not in NATIVE_SYNTAXES
+    stored = (compressed.stored_values if compressed and foreign else stored_values)(header, encoded)
     slope = 1.0 if header.RescaleSlope is None else header.RescaleSlope
     intercept = 0.0 if header.RescaleIntercept is None else header.RescaleIntercept
     voxels = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
