@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import uvicorn
 from prometheus_client import CollectorRegistry
@@ -21,7 +22,7 @@ from alerts.broker import Inbound, Outbound, Reception
 from alerts.channels.email import EmailChannel
 from alerts.channels.webhook import WebhookChannel
 from alerts.crew import Crew
-from alerts.delivery import Channels, Delivery, deliver_until
+from alerts.delivery import DOZE_SECONDS, LOOK_SECONDS, Channels, Delivery, deliver_until
 from alerts.desk import Desk
 from alerts.errors import ChannelRefused, SettingsRefused, StoreUnavailable
 from alerts.escalation import RingByPolicy
@@ -124,7 +125,9 @@ def run(settings: Settings) -> int:
         if prepare(database, signer, holder, inbound, crew):
             desk.drop_gone()
             for worker in range(settings.workers):
-                crew.start(f"delivery-{worker}", lambda: deliver_until(crew.stop, delivery, delivery_bell))
+                idle = DOZE_SECONDS if worker else LOOK_SECONDS
+                work = partial(deliver_until, crew.stop, delivery, delivery_bell, idle)
+                crew.start(f"delivery-{worker}", work)
             crew.start("publishing", lambda: publish_until(crew.stop, publishing, publish_bell))
             crew.start("ticker", lambda: tick_until(crew.stop, Ticker(desk, metrics, reception, auditor)))
             crew.start("consumer", inbound.run)

@@ -21,8 +21,11 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=15)
 """Longer than any channel's whole deadline, shorter than the promise of 30 s."""
 
-IDLE_SECONDS = 0.5
-"""How often to look without being woken: for retries that fall due, and for what another instance wrote."""
+LOOK_SECONDS = 0.5
+"""How often one worker looks without being woken: for retries that fall due, and for what another instance wrote."""
+
+DOZE_SECONDS = 10.0
+"""How often the others do; whoever finds work wakes them."""
 
 STORE_RETRY_SECONDS = 0.5
 
@@ -120,9 +123,9 @@ def _fields(attempt: Attempt) -> dict[str, object]:
     }
 
 
-def deliver_until(stop: Stop, delivery: Delivery, bell: Bell) -> None:
+def deliver_until(stop: Stop, delivery: Delivery, bell: Bell, idle_seconds: float = LOOK_SECONDS) -> None:
     """The life of a delivery worker."""
-    heard = 0
+    heard, was_idle = 0, True
     while not stop.is_set():
         try:
             busy = delivery.deliver_one()
@@ -130,5 +133,8 @@ def deliver_until(stop: Stop, delivery: Delivery, bell: Bell) -> None:
             log.warning("the store is not available")
             stop.wait(STORE_RETRY_SECONDS)
             continue
+        if busy and was_idle:
+            bell.ring()  # there may be more than one can do
+        was_idle = not busy
         if not busy:
-            heard = bell.wait(heard, IDLE_SECONDS)
+            heard = bell.wait(heard, idle_seconds)
