@@ -5,9 +5,13 @@
   if (!live || !window.EventSource) return;
   let seen = null;
 
+  // Nothing is replaced under a finger or a mouse button: the tap would be lost.
+  let pressed = 0;
+  addEventListener("pointerdown", () => { pressed = Date.now(); }, true);
   const busy = () => {
     const active = document.activeElement;
-    return active && live.contains(active) && active.tagName === "INPUT" && active.type === "text";
+    const typing = active && live.contains(active) && active.tagName === "INPUT" && active.type === "text";
+    return typing || Date.now() - pressed < 1000;
   };
 
   const refresh = async () => {
@@ -16,11 +20,13 @@
     const text = await answer.text();
     if (busy()) return;
     const focused = document.activeElement && document.activeElement.getAttribute("href");
+    const typed = [...live.querySelectorAll("input[type=text], input:not([type])")].map((box) => [box.id, box.value]);
     const checked = [...live.querySelectorAll("input:checked")].map((box) => box.id);
     const parsed = new DOMParser().parseFromString(text, "text/html");
     const part = live.dataset.part ? parsed.getElementById(live.dataset.part) : parsed.body;
     if (!part) return;
     live.replaceChildren(...part.childNodes);
+    typed.forEach(([id, value]) => { const box = document.getElementById(id); if (box) box.value = value; });
     checked.forEach((id) => { const box = document.getElementById(id); if (box) box.checked = true; });
     if (focused) { const again = live.querySelector(`a[href="${CSS.escape(focused)}"]`); if (again) again.focus(); }
   };

@@ -250,6 +250,11 @@ def test_only_our_own_pages_may_answer_for_a_doctor(
     assert ward.alert().waits_for_a_human == (status == 403)
 
 
+def test_a_browser_names_its_origin_with_our_own_forms(page: TestClient) -> None:
+    """Under "no-referrer" it would send "Origin: null", and nobody could acknowledge."""
+    assert page.get("/").headers["referrer-policy"] == "same-origin"
+
+
 def test_a_body_that_is_too_large_is_not_read(page: TestClient) -> None:
     answer = page.post(f"/alerts/{key('x')}/acknowledge", content=b"by=" + b"x" * 70_000)
     assert answer.status_code == 403
