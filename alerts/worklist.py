@@ -74,7 +74,8 @@ class NoticeView(View):
             case NoticeState.SUPERSEDED:
                 return "replaced by a newer message"
             case _ if self.failure:
-                return f"{wording.FAILURES[self.failure]} ({self.attempts} attempts), being retried"
+                tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
+                return f"{wording.FAILURES[self.failure]} ({tries}), being retried"
             case _:
                 return "being sent"
 
