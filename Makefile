@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check setup clean
+.PHONY: demo test check faults setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/tocsin demo --exit --report demo-report.json
@@ -19,6 +19,10 @@ check: $(VENV)/.ready-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit
+
+# The whole fault matrix as a table: every crash point of every service; about five minutes.
+faults: $(VENV)/.ready-dev
+	$(BIN)/python -m tests.faults.matrix
 
 setup: $(VENV)/.ready-dev
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from tests.e2e.conftest import Patients
 from tests.support.node import UpNode
+from tests.support.patients import Patients
 from tocsin.errors import ScannerFailed
 
 PROMISE_SECONDS = 30.0

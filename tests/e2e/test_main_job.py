@@ -5,8 +5,8 @@ import re
 import pytest
 
 from streams.contracts.topics import working_topics
-from tests.e2e.conftest import Patients
 from tests.support.node import UpNode, until
+from tests.support.patients import Patients
 
 UID_PATTERN = re.compile(rb"\b[0-2](\.(0|[1-9][0-9]*)){5,}\b")
 """Six components and more: any DICOM UID in use."""

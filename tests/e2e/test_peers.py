@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Patients
 from tests.support.node import UpNode, until
+from tests.support.patients import Patients
 from tocsin.ports import free_ports
 
 FAST_DCMTK = {**os.environ, "TCP_NODELAY": "1", "TCP_BUFFER_LENGTH": "131072"}

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,12 @@ class UpNode:
     doctor: WebhookReceiver
 
     @classmethod
-    def start(cls, root: Path) -> "UpNode":
+    def start(cls, root: Path, extra_environment: Mapping[str, str] | None = None) -> "UpNode":
         doctor = WebhookReceiver(WEBHOOK_SECRET)
         recipients = {"recipients": [{"name": "doctor", "webhook": {"url": doctor.url, "secret": WEBHOOK_SECRET}}]}
         dicom_port, web_port, kafka_port, _controller, metrics_port, _, _ = range(first := free_run(7), first + 7)
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TOCSIN_")}
-        environment |= {"TOCSIN_ALERTS_RECIPIENTS": json.dumps(recipients)}
+        environment |= {"TOCSIN_ALERTS_RECIPIENTS": json.dumps(recipients), **(extra_environment or {})}
         with (root / "up.log").open("wb") as log:
             process = subprocess.Popen(
                 [
@@ -121,8 +121,11 @@ class UpNode:
 
     def alerts_of(self, study_key: str) -> list[dict[str, Any]]:
         """What the doctor was told of a bleed in this study."""
-        told = [m for _, m in self.doctor.received if m["study_key"] == study_key]
-        return [m for m in told if m["purpose"] == "alarm" and m["topic"] == "bleed"]
+        return [m for m in self.told_of(study_key) if m["purpose"] == "alarm" and m["topic"] == "bleed"]
+
+    def told_of(self, study_key: str) -> list[dict[str, Any]]:
+        """Everything the doctor was told about this study."""
+        return [m for _, m in self.doctor.received if m["study_key"] == study_key]
 
     def alert_of(self, study_key: str, seconds: float) -> dict[str, Any]:
         found = until(lambda: self.alerts_of(study_key), seconds, "the alert")

@@ -1,0 +1,183 @@
+"""The fault matrix: one service dies at one instruction during a study, and nothing may be lost.
+
+``python -m tests.faults.matrix`` plays every row on a fresh node and prints the table; ``--short`` plays one row per
+service. Exit status 1 when a row fails.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.faults.checker import Acknowledged, Observed, violations
+from tests.support.node import UpNode, until
+from tests.support.patients import Patients
+from tocsin.errors import ScannerFailed
+from tocsin.scanner import DicomFile
+
+PROMISE_SECONDS = 30.0
+"""decisive_slice → alert_delivered with any one service killed."""
+
+RATE_PER_SECOND = 10.0
+
+
+@dataclass(frozen=True)
+class CrashPoint:
+    """The n-th call of ``point`` in ``service`` after the arming, before or after it."""
+
+    service: str
+    point: str
+    when: str
+    number: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.service}: {self.when} {self.point} {self.number}"
+
+
+POINTS: tuple[CrashPoint, ...] = (
+    *(CrashPoint("dicom_listener", point, when, 7) for point in ("fsync", "produce") for when in ("before", "after")),
+    *(CrashPoint("streams", point, when, 9) for point in ("produce",) for when in ("before", "after")),
+    *(CrashPoint("streams", "commit", when, 1) for when in ("before", "after")),
+    *(
+        CrashPoint("alerts", point, when)
+        for point in ("database_commit", "send", "answer", "commit", "produce")
+        for when in ("before", "after")
+    ),
+)
+
+SHORT = (
+    CrashPoint("dicom_listener", "fsync", "after", 7),
+    CrashPoint("streams", "produce", "after", 9),
+    CrashPoint("alerts", "answer", "after"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one crash."""
+
+    point: CrashPoint
+    fired: bool
+    alert_seconds: float | None
+    problems: list[str]
+
+    @property
+    def passed(self) -> bool:
+        in_time = self.alert_seconds is not None and self.alert_seconds <= PROMISE_SECONDS
+        return self.fired and in_time and not self.problems
+
+
+def fault_environment(folder: Path) -> dict[str, str]:
+    """What makes the services of a node crashable."""
+    crashing = Path(__file__).parent / "crashing"
+    return {"FAULT_DIR": str(folder), "PYTHONPATH": f"{crashing}{os.pathsep}{Path(__file__).parents[2]}"}
+
+
+def play(node: UpNode, patients: Patients, faults: Path, point: CrashPoint) -> Row:
+    """Send a bleeding study, crash the service in the middle, and look at everything afterwards."""
+    files = patients.admit(bleeding=True)
+    study = acknowledged(node, files)
+    (faults / "fired").unlink(missing_ok=True)
+    (faults / "armed").write_text(f"{point.service} {point.point} {point.when} {point.number}")
+    deliver(node, files)
+    last_slice = time.monotonic()
+    seconds = _until_told(node, study, last_slice)
+    _until_final(node, study)
+    (faults / "armed").unlink(missing_ok=True)
+    return Row(point, (faults / "fired").exists(), seconds, violations([study], observe(node)))
+
+
+def acknowledged(node: UpNode, files: list[DicomFile]) -> Acknowledged:
+    """What must hold once these files are accepted; every one of them will be."""
+    from pydicom import dcmread
+
+    secret = node.secret
+    sops = [str(dcmread(file.path, stop_before_pixels=True).SOPInstanceUID) for file in files]
+    first = files[0]
+    return Acknowledged(
+        secret.study_key(first.study_instance_uid),
+        secret.series_key(first.study_instance_uid, first.series_instance_uid),
+        frozenset(f"{secret.sop_digest(sop)}:1" for sop in sops),
+        bleeds=True,
+    )
+
+
+def deliver(node: UpNode, files: list[DicomFile], seconds: float = 60) -> None:
+    """What a scanner does: when the association breaks, it sends again until everything is accepted."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if node.send(files, rate=RATE_PER_SECOND).accepted == len(files):
+                return
+        except ScannerFailed:
+            time.sleep(0.5)
+    raise AssertionError("the scanner could not deliver")
+
+
+def observe(node: UpNode) -> Observed:
+    slices: dict[str, set[str]] = {}
+    for record in node.messages("ct.slices.v1"):
+        header = json.loads(dict(record.headers)["slice"])
+        slices.setdefault(header["series_key"], set()).add(f"{header['sop_digest']}:{header['frame_number']}")
+    return Observed(
+        slices={key: frozenset(frames) for key, frames in slices.items()},
+        findings=[json.loads(record.value) for record in node.messages("triage.findings.v1")],
+        told=[(message["study_key"], message["notice_id"]) for _, message in node.doctor.received],
+    )
+
+
+def _until_told(node: UpNode, study: Acknowledged, since: float) -> float | None:
+    try:
+        until(lambda: node.told_of(study.study_key), PROMISE_SECONDS + 30, "the alert")
+    except AssertionError:
+        return None
+    return max(0.0, time.monotonic() - since)
+
+
+def _until_final(node: UpNode, study: Acknowledged) -> None:
+    def final() -> bool:
+        findings = [json.loads(record.value) for record in node.messages("triage.findings.v1")]
+        return any(f["series_key"] == study.series_key and f.get("closed_by") for f in findings)
+
+    try:
+        until(final, 60, "the final result")
+    except AssertionError:
+        return  # the checker says so
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--short", action="store_true", help="one row per service")
+    options.add_argument("--only", default="", help="rows whose name contains this")
+    chosen = options.parse_args(arguments)
+    points = [point for point in (SHORT if chosen.short else POINTS) if chosen.only in str(point)]
+    table = Table("crash", "fired", "alert after the last slice", "violations", title="Fault matrix")
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="tocsin-faults-") as folder:
+        root, faults = Path(folder) / "node", Path(folder) / "faults"
+        root.mkdir()
+        faults.mkdir()
+        patients = Patients(Path(folder) / "patients")
+        node = UpNode.start(root, fault_environment(faults))
+        try:
+            for point in points:
+                row = play(node, patients, faults, point)
+                rows.append(row)
+                seconds = "never" if row.alert_seconds is None else f"{row.alert_seconds:.1f} s"
+                table.add_row(str(point), "yes" if row.fired else "NO", seconds, "; ".join(row.problems) or "none")
+        finally:
+            node.stop()
+    Console().print(table)
+    return 0 if all(row.passed for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
