@@ -122,8 +122,7 @@ def run(settings: Settings) -> int:
     server = web_server(create_app(context, House.of(settings.public_url, settings.allowed_hosts)))
     crew.start("web", lambda: server.run(sockets=[door]))
     try:
-        if prepare(database, signer, holder, inbound, crew):
-            desk.drop_gone()
+        if prepare(database, signer, holder, inbound, desk, crew):
             for worker in range(settings.workers):
                 idle = DOZE_SECONDS if worker else LOOK_SECONDS
                 work = partial(deliver_until, crew.stop, delivery, delivery_bell, idle)
@@ -211,7 +210,7 @@ def web_server(app: Callable[..., object]) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def prepare(database: Database, signer: LinkSigner, holder: str, inbound: Inbound, crew: Crew) -> bool:
+def prepare(database: Database, signer: LinkSigner, holder: str, inbound: Inbound, desk: Desk, crew: Crew) -> bool:
     """Wait for the database, however long; False when asked to stop before it came."""
     said = False
     while not crew.stop.is_set():
@@ -220,6 +219,7 @@ def prepare(database: Database, signer: LinkSigner, holder: str, inbound: Inboun
             with database.writing() as session:
                 release(session, holder)
             signer.prime()
+            desk.drop_gone()
             return True
         except StoreUnavailable as error:
             if not said:

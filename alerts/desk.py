@@ -23,7 +23,7 @@ from alerts.recipients import Recipients
 from alerts.store.database import Database
 from alerts.store.outbox import (
     Address,
-    drop_address,
+    alerts_owing,
     enqueue,
     happen,
     note,
@@ -143,16 +143,21 @@ class Desk:
 
     def drop_gone(self) -> int:
         """After a change of the recipients: what waits for an address that is no more is dropped, and its alert rings
-        anew for who is there now; returns how many notices."""
+        anew for who is there now; returns how many times."""
         now = self.clock.now()
         here = set(self._addresses(self.recipients.names)) if self.recipients else set()
-        with self.database.writing() as session:
+        with self.database.reading() as session:
             gone = [address for address in owed_addresses(session) if address not in here]
-            dropped = [key for address in gone for key in drop_address(session, address)]
-            waiting = select(Alert).where(Alert.alert_id.in_(set(dropped)), Alert.rings_at.is_not(None))
-            for alert in session.scalars(waiting.with_for_update()):
-                alert.rings_at = now
-        return len(dropped)
+        return sum(self._drop(address, now) for address in gone)
+
+    def _drop(self, address: Address, now: datetime) -> int:
+        with self.database.writing() as session:
+            alerts = alerts_owing(session, address)
+            for alert in alerts:
+                supersede(session, alert.alert_id, frozenset(Purpose), address)
+                if alert.rings_at is not None:
+                    alert.rings_at = now
+        return len(alerts)
 
     def nobody_reached(self, alert_id: str) -> None:
         """A message has failed for good: if the whole ring has, and others can be rung, do not wait for an answer."""

@@ -133,15 +133,13 @@ def owed_addresses(session: Session) -> list[Address]:
     return [Address(recipient, ChannelKind(channel)) for recipient, channel in rows]
 
 
-def drop_address(session: Session, address: Address) -> list[str]:
-    """Send nothing more to an address; returns the alert of each notice dropped."""
-    owed = select(Notice).where(
+def alerts_owing(session: Session, address: Address) -> list[Alert]:
+    """The alerts of which something waits for an address, held until the end of the transaction."""
+    owing = select(Notice.alert_id).where(
         Notice.recipient == address.recipient, Notice.channel == address.channel, Notice.state.in_(OWED)
     )
-    notices = session.scalars(owed).all()
-    for notice in notices:
-        notice.state = NoticeState.SUPERSEDED
-    return [notice.alert_id for notice in notices]
+    alerts = select(Alert).where(Alert.alert_id.in_(owing)).order_by(Alert.alert_id).with_for_update()
+    return list(session.scalars(alerts))
 
 
 def ring_failed(session: Session, alert: Alert) -> bool:
@@ -172,12 +170,15 @@ def claim(session: Session, holder: str, now: datetime, lease: timedelta) -> Att
         .where(Notice.state.in_(OWED), Notice.due_at <= now, ~lane_busy.exists())
         .order_by(Notice.attempts, Notice.due_at, Notice.number)
         .limit(1)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, of=Alert)  # a row lock on the notice would outlive its being skipped
     )
     found = session.execute(due).one_or_none()
     if found is None:
         return None
     notice, alert = found
+    session.refresh(notice)  # as it is under the alert's lock: it may have been superseded while the lock was won
+    if notice.state not in OWED or notice.due_at > now:
+        return claim(session, holder, now, lease)
     notice.attempts += 1
     notice.leased_until, notice.leased_by = now + lease, holder
     address = Address(notice.recipient, ChannelKind(notice.channel))
