@@ -1,8 +1,8 @@
 """Makes a service of ours die at a chosen instruction: loaded by Python itself where this folder is on PYTHONPATH.
 
 The folder named by FAULT_DIR holds a file ``armed`` with one line: ``service point when n``. The n-th call of that
-point in that service, counted from the arming, ends the process with ``os._exit(9)``, before or after the call; the file
-is renamed to ``fired`` first, so that it happens once. Nothing of this is in the product.
+point in that service, counted from the arming, ends the process with ``os._exit(9)``, before or after it; the file is
+renamed to ``fired`` first, so that it happens once. Nothing of this is in the product.
 """
 
 import functools
