@@ -224,9 +224,20 @@ class Desk:
         finding = _finding_of_alert(session, alert) if decision.step is not Step.RETRACT else _source(session, decision)
         rung = self._ring(session, alert, finding, now) if decision.audience is Audience.ON_CALL else []
         to = list(dict.fromkeys([*rung, *before]))
-        self._write_notices(session, alert, decision, PURPOSES[decision.step], finding, to, now)
+        unheard = self._unheard(session, alert, decision, to)
+        self._write_notices(session, alert, decision, Purpose.ALARM, finding, unheard, now)
+        others = [address for address in to if address not in unheard]
+        self._write_notices(session, alert, decision, PURPOSES[decision.step], finding, others, now)
         if decision.audience is not Audience.NOBODY and decision.step is Step.RAISE and not to:
             note(session, alert, AlertState.DELIVERY_FAILED, now, reason=NOBODY_TO_TELL)
+
+    @staticmethod
+    def _unheard(session: Session, alert: Alert, decision: Decision, to: list[Address]) -> list[Address]:
+        """Who has certainly got nothing yet: to them a correction or a confirmation is the alarm itself."""
+        if decision.step not in (Step.AMEND, Step.CONFIRM):
+            return []
+        heard = told(session, alert.alert_id, maybe=False)
+        return [address for address in to if address not in heard]
 
     def _ring(self, session: Session, alert: Alert, finding: FindingProduced | None, now: datetime) -> list[Address]:
         """One round of the bell: who is to be told, and when it rings again."""

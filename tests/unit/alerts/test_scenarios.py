@@ -58,6 +58,16 @@ def test_another_side_is_corrected_to_everyone_who_was_told_under_the_same_alert
     assert correction.purpose == "amended"
 
 
+def test_what_was_corrected_before_anybody_heard_of_it_rings_as_an_alarm(ward: Any) -> None:
+    ward.desk.take_finding(a_finding(PROVISIONAL, side=Side.RIGHT))
+    ward.desk.take_finding(a_finding(FINAL, revision=2, side=Side.LEFT))
+    ward.settle()
+    for person in ("first", "second"):
+        [only] = ward.expects(person, "left")
+        assert only.purpose == "alarm"
+        assert "correction" not in only.headline.lower()
+
+
 def test_a_warning_that_is_not_borne_out_is_taken_back_from_everyone_who_got_it(ward: Any) -> None:
     ward.send(a_finding(PROVISIONAL))
     [first] = ward.expects("first")
