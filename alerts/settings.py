@@ -35,36 +35,62 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 class Settings(BaseSettings):
     """Field ``host`` is ``TOCSIN_ALERTS_HOST``, and so on."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, use_attribute_docstrings=True
+    )
 
     kafka_bootstrap_servers: CommaSeparated = Field(
         default=("127.0.0.1:9092",), validation_alias=AliasChoices(BOOTSTRAP_SERVERS), min_length=1
     )
+    """host:port, several separated by commas."""
     kafka_group: str = "tocsin-alerts"
+    """Consumer group; instances that share a database share it."""
     identity_key_file: Path | None = Field(default=None, validation_alias=AliasChoices(IDENTITY_KEY_FILE))
+    """Exactly 32 bytes; opens the identities. Without it studies show as hashes."""
     database_url: str = "sqlite:///tocsin-alerts.sqlite3"
+    """SQLAlchemy address: SQLite, or PostgreSQL for more than one instance."""
     host: str = "127.0.0.1"
+    """Where the page listens; anything but loopback is refused while there is no sign-in."""
     port: int = Field(default=8080, ge=0, le=65535)
     metrics_host: str = "127.0.0.1"
+    """Where /metrics, /healthz and /readyz are."""
     metrics_port: int = Field(default=9103, ge=0, le=65535)
     public_url: str | None = None
+    """Address of the page as people reach it; links in messages start with it."""
     allowed_hosts: CommaSeparated = ()
+    """Further host names under which the page may be asked for, separated by commas."""
     instance: str | None = None
+    """Name of this instance, the same after a restart; host:port when absent."""
     recipients_file: Path | None = None
+    """Who can be told; see docs/alerts.md."""
     recipients: str | None = None
+    """The recipients document itself, instead of a file."""
     oncall_file: Path | None = None
+    """Teams, rotations and escalation; everybody is told at once when absent."""
     remind_after_seconds: PositiveFloat = 300
+    """Without an on-call file: how long until everybody is told again."""
     smtp: Smtp | None = None
+    """Mail server, as JSON; see docs/alerts.md."""
     place: str = Field(default="", max_length=80)
+    """Name of the site or department, shown in messages."""
     workers: int = Field(default=8, ge=1, le=64)
+    """Messages that are delivered at the same time."""
     tell_failed: bool = True
+    """Ring for series that this system failed to analyse."""
     tell_not_assessable: TellNotAssessable = TellNotAssessable.ALONE
+    """Ring for series that cannot be assessed: never, alone (no series of the study could), at_once."""
     tell_confirmed: bool = False
+    """Ring again when the complete series confirms a provisional bleed."""
     wait_for_other_series_seconds: NonNegativeFloat = 90
+    """How long a series that cannot be assessed waits for another one of its study."""
     result_within_seconds: PositiveFloat = 600
+    """A study without any result for so long is told as not analysed."""
     late_after_seconds: PositiveFloat = 600
+    """A finding that comes this long after its last slice is marked late."""
     page_within_seconds: PositiveFloat = 24 * 3600
+    """A finding older than this is listed and rings nobody."""
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """Threshold of the journal."""
 
     @field_validator("kafka_bootstrap_servers", "allowed_hosts", mode="before")
     @classmethod
