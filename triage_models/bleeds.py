@@ -61,11 +61,13 @@ class BleedMeasurement(BaseModel):
 
 
 def measure_bleeds(
-    readings: Sequence[tuple[float, Mapping[str, TypeFinding]]], relative_errors: Mapping[str, tuple[float, float]]
+    readings: Sequence[tuple[float, Mapping[str, TypeFinding]]],
+    relative_errors: Mapping[str, tuple[float, float, float]],
 ) -> list[BleedMeasurement]:
     """Measurements of (position mm, findings) of the slices seen, in any order; largest volume first.
 
-    `relative_errors`: per type the 2.5 % and 97.5 % quantile of true over measured volume.
+    `relative_errors`: per type the 2.5 %, 50 % and 97.5 % quantile of true over segmented volume; the volume is
+    corrected by the middle one.
     """
     shares = _shares(np.array([position for position, _ in readings], np.float64))
     found: dict[str, list[tuple[float, float, TypeFinding]]] = defaultdict(list)
@@ -86,20 +88,24 @@ def _shares(positions_mm: np.ndarray) -> np.ndarray:
     return share
 
 
+def _interval(segmented_ml: float, errors: tuple[float, float, float] | None) -> tuple[float, float] | None:
+    return None if errors is None else (round(segmented_ml * errors[0], 2), round(segmented_ml * errors[2], 2))
+
+
 def _measurement(
-    name: str, rows: list[tuple[float, float, TypeFinding]], errors: tuple[float, float] | None
+    name: str, rows: list[tuple[float, float, TypeFinding]], errors: tuple[float, float, float] | None
 ) -> BleedMeasurement:
     areas = np.array([finding.area_mm2 for _, _, finding in rows])
     shares = np.array([share for _, share, _ in rows])
-    volume = float((areas * shares).sum() / 1000)
+    segmented = float((areas * shares).sum() / 1000)
     by_side: dict[ImageSide, float] = defaultdict(float)
     for _, _, finding in rows:
         by_side[finding.side] += finding.area_mm2
     positions = [position for position, _, _ in rows]
     return BleedMeasurement(
         type=name,
-        volume_ml=round(volume, 2),
-        volume_interval_ml=None if errors is None else (round(volume * errors[0], 2), round(volume * errors[1], 2)),
+        volume_ml=round(segmented if errors is None else segmented * errors[1], 2),
+        volume_interval_ml=_interval(segmented, errors),
         mean_hu=round(float(np.average([f.mean_hu for _, _, f in rows], weights=areas)), 1),
         diameter_mm=max(finding.diameter_mm for _, _, finding in rows),
         extent_mm=round(max(positions) - min(positions) + float(shares.mean()), 1),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 Plane = NDArray[np.float32]
 
@@ -86,19 +86,28 @@ def cut(windowed: Plane, box: Box, size: int) -> Plane:
     """The box resampled to `[size, size]` by an antialiased linear filter; air outside the image."""
     down = _resampling(box.top, box.height, windowed.shape[0], size)
     across = _resampling(box.left, box.width, windowed.shape[1], size)
-    return (down @ windowed @ across.T).astype(np.float32)
+    return np.asarray((across @ (down @ windowed).T).T, np.float32)
 
 
-def _resampling(start: float, length: float, pixels: int, size: int) -> Plane:
-    """`[size, pixels]` weights: each output pixel is a triangle-weighted mean; rows outside the image are 0 (air)."""
+def _resampling(start: float, length: float, pixels: int, size: int) -> sparse.csr_array:
+    """`[size, pixels]` weights: each output pixel is a triangle-weighted mean; rows outside the image are 0 (air).
+
+    Sparse: an output pixel looks at a handful of input pixels.
+    """
     scale = length / size
     centres = start + (np.arange(size) + 0.5) * scale - 0.5
     reach = max(1.0, scale)
-    weights = np.clip(1 - np.abs(np.arange(pixels)[None, :] - centres[:, None]) / reach, 0, None)
+    taps = np.arange(int(2 * reach) + 2)
+    columns = np.floor(centres - reach).astype(np.int64)[:, None] + taps
+    weights = np.clip(1 - np.abs(columns - centres[:, None]) / reach, 0, None)
+    weights = np.where((columns >= 0) & (columns < pixels), weights, 0.0)
     total = weights.sum(1, keepdims=True)
     weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
     inside = (centres > -0.5 - scale) & (centres < pixels - 0.5 + scale)
-    return np.asarray(weights * inside[:, None], np.float32)
+    weights *= inside[:, None]
+    rows = np.repeat(np.arange(size), taps.size)
+    cells = (weights.ravel().astype(np.float32), (rows, np.clip(columns, 0, pixels - 1).ravel()))
+    return sparse.csr_array(cells, shape=(size, pixels))
 
 
 def paste(square: Plane, box: Box, shape: tuple[int, int], out_shape: tuple[int, int]) -> Plane:

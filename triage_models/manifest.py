@@ -97,8 +97,8 @@ class Manifest(Frozen):
     not_intended_for: str
     limitations: tuple[str, ...] = ()
     metrics: dict[str, float]
-    volume_errors: dict[str, tuple[float, float]] = Field(
-        default={}, description="per type: 2.5 % and 97.5 % quantile of true over measured volume"
+    volume_errors: dict[str, tuple[float, float, float]] = Field(
+        default={}, description="per type: 2.5 %, 50 % and 97.5 % quantile of true over segmented volume"
     )
     reference_scores: Quantiles
     code_version: str

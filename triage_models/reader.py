@@ -50,8 +50,8 @@ class HeadSlice:
 class SliceReading(BaseModel):
     """What was read in one slice: small enough to be kept for every slice of a running series.
 
-    `probabilities` and `logits` (calibrated) in the order of LABELS; `embedding` int8 values; `heat_map_peak` (row,
-    column) as fractions of the image; `brain_share`: how much of the head's box looks like brain.
+    `probabilities` (no type above `any`) and calibrated `logits` in the order of LABELS; `embedding` int8 values;
+    `heat_map_peak` (row, column) as fractions of the image; `brain_share`: how much of the head's box looks like brain.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,7 +66,10 @@ class SliceReading(BaseModel):
 
 
 class SeriesScore(BaseModel):
-    """Six series probabilities from the slices so far. `strongest` per label: index into the readings given."""
+    """Six series probabilities from the slices so far.
+
+    `strongest` per label: index into the readings given. `volume_ml`: as segmented, uncorrected; people get `measure`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -161,7 +164,8 @@ class Reader:
         self, s: HeadSlice, square: Array, box: Box, logits: Array, segmentation: Array, embedding: Array
     ) -> tuple[SliceReading, NDArray[np.uint8]]:
         calibrated = self._calibrate(logits)
-        probabilities = 1 / (1 + np.exp(-np.clip(calibrated, -30, 30)))
+        probabilities = 1 / (1 + np.exp(-calibrated))
+        probabilities = np.minimum(probabilities, probabilities[0])
         heat = paste(_heat(segmentation, probabilities), box, s.voxels_hu.shape, _heat_shape(s.voxels_hu.shape))
         peak = np.unravel_index(int(heat.argmax()), heat.shape)
         reading = SliceReading(

@@ -48,13 +48,13 @@ def _volume_ml(place: NDArray[np.float64], area_mm2: NDArray[np.float64]) -> NDA
 
 
 def series_probabilities(manifest: Manifest, features: NDArray[np.float64]) -> tuple[float, ...]:
-    """Six probabilities from `[6, 4]` features; `any` is at least each type's."""
+    """Six probabilities from `[6, 4]` features; no type is likelier than `any`."""
     out = []
     for label, row in zip(LABELS, features, strict=True):
         head = manifest.series[label]
         z = float(np.dot(row, head.weights)) + head.bias
         out.append(float(1 / (1 + np.exp(-np.clip(z, -30, 30)))))
-    return tuple(out)
+    return tuple(min(p, out[0]) for p in out)
 
 
 def stack_readings(

@@ -99,15 +99,15 @@ def _flat(part: str, found: Mapping[str, Any]) -> dict[str, float]:
 _SUFFIXES = (("", "value"), ("_low", "low"), ("_high", "high"))
 
 
-def volume_errors(outcomes: Sequence[Outcome]) -> dict[str, tuple[float, float]]:
-    """Per type the 2.5 % and 97.5 % quantile of true over measured volume, where both are at least 0.5 mL."""
+def volume_errors(outcomes: Sequence[Outcome]) -> dict[str, tuple[float, float, float]]:
+    """Per type the 2.5 %, 50 % and 97.5 % quantile of true over segmented volume, where both are at least 0.5 mL."""
     out = {}
     for name in TYPES:
         pairs = [(o.case.volumes_ml.get(name, 0.0), o.volumes_ml.get(name, 0.0)) for o in outcomes]
         ratios = [true / measured for true, measured in pairs if min(true, measured) >= _LEAST_VOLUME_ML]
         if len(ratios) >= _LEAST_RATIOS:
-            low, high = np.quantile(ratios, (0.025, 0.975))
-            out[name] = (round(float(low), 3), round(float(high), 3))
+            low, middle, high = (round(float(v), 3) for v in np.quantile(ratios, (0.025, 0.5, 0.975)))
+            out[name] = (low, middle, high)
     return out
 
 

@@ -35,7 +35,8 @@ def test_density_is_weighted_and_side_is_where_most_is() -> None:
 
 def test_uncertainty_is_the_models_own() -> None:
     readings = [(0.0, {"epidural": a_finding(1000.0)})]
-    (measured,) = measure_bleeds(readings, {"epidural": (0.7, 1.5)})
+    (measured,) = measure_bleeds(readings, {"epidural": (0.7, 1.1, 1.5)})
+    assert measured.volume_ml == 5.5
     assert measured.volume_interval_ml == (3.5, 7.5)
 
 
