@@ -48,7 +48,7 @@ class Frame:
 
     path: Path
     header: SliceAccepted
-    pixels: bytes
+    pixels: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,12 @@ class SliceResult:
     reading: UnitReading | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SeriesResult:
-    """One series: the finding that the services would have published last, and the slices in anatomical order."""
+    """One series: the finding that the services would have published last, and the slices in anatomical order.
+
+    Without a repr on purpose: asyncio makes one of every result it returns, and pictures are large.
+    """
 
     finding: FindingProduced
     slices: tuple[SliceResult, ...]
