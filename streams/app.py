@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import faust
@@ -33,6 +33,9 @@ from streams.state_tables import SeriesTables
 logger = logging.getLogger(__name__)
 
 RAW = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+
+SWEEP_SECONDS = 300.0
+"""Between two looks for series whose state is not needed any more."""
 
 
 def create_app(settings: StreamsSettings) -> faust.App:
@@ -143,6 +146,10 @@ class Wiring:
         done = self.progress.done.get(partition)
         return (self._start(place) if done is None else done + 1) >= int(highwater)
 
+    def partitions(self) -> set[int]:
+        """Of the slices, those that this worker processes."""
+        return {place.partition for place in self.app.consumer.assignment() if place.topic == topics.SLICES.name}
+
     def behind(self) -> int:
         """Slices that wait on the partitions of this worker."""
         waiting = 0
@@ -192,6 +199,12 @@ def attach(wiring: Wiring, processor: SeriesProcessor) -> None:
             await wiring.tick(processor.partition_of(event.series_key), event)
         wiring.metrics.open_series.set(processor.open_series)
 
+    async def sweeper() -> None:
+        async with turn:
+            if wiring.progress.ready:
+                before = datetime.now(UTC) - timedelta(hours=wiring.settings.keep_hours)
+                await wiring.tables.forget_closed(before, wiring.partitions())
+
     async def resumed(*_: object, **__: object) -> None:
         async with turn:
             wiring.progress.done.clear()
@@ -201,6 +214,7 @@ def attach(wiring: Wiring, processor: SeriesProcessor) -> None:
     app.agent(wiring.slices, name="slices", concurrency=1)(slices)
     app.agent(wiring.series, name="series", concurrency=1)(series)
     app.timer(wiring.settings.tick_seconds, name="ticker")(ticker)
+    app.timer(SWEEP_SECONDS, name="sweeper")(sweeper)
     app.on_rebalance_complete.connect(resumed, weak=False)
 
 

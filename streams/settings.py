@@ -40,6 +40,8 @@ class StreamsSettings(BaseSettings):
     tick_seconds: PositiveFloat = 0.25
     stall_seconds: PositiveFloat = 30.0
     """A worker that processes nothing for this long while messages wait ends, to be started again."""
+    keep_hours: PositiveFloat = 24.0
+    """The state of a closed series is kept this long, for late slices."""
     table_standby_replicas: int = Field(0, ge=0)
     """Further workers that keep a copy of each series' state; 1 where more than one worker runs."""
     topic_replication_factor: PositiveInt = 1

@@ -5,7 +5,9 @@ Both are compacted Kafka topics with a copy in memory. A write counts only when 
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from functools import partial
 
 import faust
 
@@ -43,7 +45,7 @@ class SeriesTables:
 
     async def save(self, state: SeriesState, entries: Sequence[tuple[int, Entry]]) -> None:
         summary = state.summary
-        records = [
+        records: list[tuple[faust.Table, bytes, bytes | None]] = [
             (self._entries, _entry_key(summary.series_key, ordinal), entry.encode()) for ordinal, entry in entries
         ]
         records.append((self._summaries, summary.series_key.encode(), summary.encode()))
@@ -51,8 +53,31 @@ class SeriesTables:
             table.data[key] = value
         await durably(lambda: self._log(records, summary.partition), "series state", *self._limits)
 
-    async def _log(self, records: Sequence[tuple[faust.Table, bytes, bytes]], partition: int) -> None:
+    async def _log(self, records: Sequence[tuple[faust.Table, bytes, bytes | None]], partition: int) -> None:
+        """Write to the changelogs; None is a tombstone."""
         await asyncio.gather(*(table.send_changelog(partition, key, value) for table, key, value in records))
+
+    async def forget_closed(self, before: datetime, partitions: Collection[int]) -> int:
+        """Remove the state of series that were closed before an instant; returns how many.
+
+        Only partitions whose active worker this is may be named: the copies of others are not ours to change. A slice
+        that comes later still begins a new series.
+        """
+        old = []
+        for encoded in list(self._summaries.data.values()):
+            summary = SeriesSummary.model_validate_json(encoded)
+            if summary.partition in partitions and summary.closed_at is not None and summary.closed_at < before:
+                old.append(summary)
+        for summary in old:
+            keys = [_entry_key(summary.series_key, ordinal) for ordinal in range(summary.entries)]
+            removals = [(self._entries, key, None) for key in keys]
+            await durably(partial(self._log, removals, summary.partition), "removal of state", *self._limits)
+            last = [(self._summaries, summary.series_key.encode(), None)]
+            await durably(partial(self._log, last, summary.partition), "removal of state", *self._limits)
+            for key in keys:
+                self._entries.data.pop(key, None)
+            self._summaries.data.pop(summary.series_key.encode(), None)
+        return len(old)
 
     def _journal(self, summary: SeriesSummary) -> Iterator[Entry]:
         for ordinal in range(summary.entries):
