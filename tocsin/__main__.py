@@ -7,6 +7,7 @@ import typer
 from tocsin.commands import bench, deadletter, model
 from tocsin.commands.demo import demo
 from tocsin.commands.read import read
+from tocsin.commands.selftest import selftest
 from tocsin.commands.send import send
 from tocsin.commands.status import status
 from tocsin.commands.synth import synth
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Streaming emergency triage for head CT. Not a medical device.",
 )
-for command in (up, demo, send, synth, read, status, model.train, model.calibrate, model.evaluate):
+for command in (up, demo, send, synth, read, status, selftest, model.train, model.calibrate, model.evaluate):
     app.command()(command)
 app.add_typer(deadletter.app, name="deadletter")
 app.add_typer(bench.app, name="bench")

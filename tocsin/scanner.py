@@ -107,12 +107,15 @@ def send(
     calling_ae: str,
     rate: float | None = None,
     progress: Progress = lambda _file, _status: None,
+    *,
+    abort: bool = False,
 ) -> Outcome:
     """Send the files in the given order over one association.
 
     Args:
         rate: objects per second; None sends as fast as the peer accepts.
         progress: told each file and its DIMSE status.
+        abort: end with A-ABORT instead of a release, as a scanner does that loses its temper.
 
     Raises:
         ScannerFailed: no association, or it broke off; objects that were refused are in the outcome.
@@ -133,7 +136,7 @@ def send(
     finally:
         outcome.seconds = time.monotonic() - started
         if association.is_established:
-            association.release()
+            association.abort() if abort else association.release()
     return outcome
 
 
