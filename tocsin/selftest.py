@@ -67,8 +67,9 @@ class Bench:
         for file in files:
             target = place / file.path.name
             target.write_bytes(file.path.read_bytes())
-            uids = {"SeriesInstanceUID": series, "SOPInstanceUID": generate_uid()} if new_series else {}
-            change(target, **uids, **attributes)
+            if new_series:
+                change(target, SeriesInstanceUID=series, SOPInstanceUID=generate_uid())
+            change(target, **attributes)
         return scanner.find_files([place])[0]
 
     def send(self, *groups: Sequence[DicomFile]) -> None:
@@ -104,8 +105,7 @@ def change(path: Path, **attributes: object) -> None:
     dataset = dcmread(path)
     for keyword, value in attributes.items():
         setattr(dataset, keyword, value)
-        if keyword == "SOPInstanceUID":
-            dataset.file_meta.MediaStorageSOPInstanceUID = value
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.save_as(path)
 
 
