@@ -49,6 +49,21 @@ def _code(value: bytes) -> Value:
     return text or None
 
 
+BODY_PARTS = frozenset(
+    "ABDOMEN ABDOMENPELVIS ANKLE ARM BRAIN CHEST CHESTABDOMEN CHESTABDPELVIS CSPINE ELBOW EXTREMITY EYE FACE FOOT HAND HEAD "
+    "HEADNECK HEART HIP IAC JAW KIDNEY KNEE LEG LIVER LSPINE LUNG NECK NECKCHEST ORBIT PELVIS SHOULDER SINUS SKULL SPINE "
+    "TEMPORALBONE THORAX TLSPINE TSPINE WHOLEBODY WRIST".split()
+)
+"""Defined terms of PS3.16 Annex L as they are in use. Any other text is not passed on: it may be typed by hand."""
+
+
+def _body_part(value: bytes) -> Value:
+    text = _code(value)
+    if text is not None and str(text).replace(" ", "") not in BODY_PARTS:
+        raise ValueError("not a defined term")
+    return text
+
+
 def _number(value: bytes) -> Value:
     return elements.decimals(value, 1)[0]
 
@@ -95,7 +110,7 @@ class Field:
 FIELDS: tuple[Field, ...] = (
     Field("Modality", _code),
     Field("ImageType", _codes(CODE_STRING), "CTImageFrameTypeSequence", "FrameType"),
-    Field("BodyPartExamined", _code),
+    Field("BodyPartExamined", _body_part),
     Field("RescaleSlope", _number, "PixelValueTransformationSequence"),
     Field("RescaleIntercept", _number, "PixelValueTransformationSequence"),
     Field("RescaleType", _code, "PixelValueTransformationSequence"),

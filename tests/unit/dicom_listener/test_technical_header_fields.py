@@ -66,6 +66,7 @@ def test_padding_is_signed_where_pixels_are() -> None:
         ("InstanceNumber", b"x1"),
         ("ImagesInAcquisition", b"-3"),
         ("BodyPartExamined", b"h\xe4d "),
+        ("BodyPartExamined", b"DOE JANE"),
         ("RescaleType", b"hounsfield"),
     ],
 )
