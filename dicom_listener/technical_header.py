@@ -50,9 +50,49 @@ def _code(value: bytes) -> Value:
 
 
 BODY_PARTS = frozenset(
-    "ABDOMEN ABDOMENPELVIS ANKLE ARM BRAIN CHEST CHESTABDOMEN CHESTABDPELVIS CSPINE ELBOW EXTREMITY EYE FACE FOOT HAND HEAD "
-    "HEADNECK HEART HIP IAC JAW KIDNEY KNEE LEG LIVER LSPINE LUNG NECK NECKCHEST ORBIT PELVIS SHOULDER SINUS SKULL SPINE "
-    "TEMPORALBONE THORAX TLSPINE TSPINE WHOLEBODY WRIST".split()
+    [
+        "ABDOMEN",
+        "ABDOMENPELVIS",
+        "ANKLE",
+        "ARM",
+        "BRAIN",
+        "CHEST",
+        "CHESTABDOMEN",
+        "CHESTABDPELVIS",
+        "CSPINE",
+        "ELBOW",
+        "EXTREMITY",
+        "EYE",
+        "FACE",
+        "FOOT",
+        "HAND",
+        "HEAD",
+        "HEADNECK",
+        "HEART",
+        "HIP",
+        "IAC",
+        "JAW",
+        "KIDNEY",
+        "KNEE",
+        "LEG",
+        "LIVER",
+        "LSPINE",
+        "LUNG",
+        "NECK",
+        "NECKCHEST",
+        "ORBIT",
+        "PELVIS",
+        "SHOULDER",
+        "SINUS",
+        "SKULL",
+        "SPINE",
+        "TEMPORALBONE",
+        "THORAX",
+        "TLSPINE",
+        "TSPINE",
+        "WHOLEBODY",
+        "WRIST",
+    ]
 )
 """Defined terms of PS3.16 Annex L as they are in use. Any other text is not passed on: it may be typed by hand."""
 
