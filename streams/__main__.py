@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from monitoring.exposition import Exposition
 from monitoring.journal import open_journal
 from streams.app import Wiring, attach, create_app, end_process, health_of
+from streams.broker_view import BrokerView
 from streams.contracts.topics import SERIES, SLICES
 from streams.errors import PartitionLayoutUnknown, StreamsError
 from streams.frame_source import KafkaFrameSource
@@ -32,6 +33,9 @@ from triage_models.reader import Reader
 logger = logging.getLogger("streams")
 
 RETRY_SECONDS = 0.5
+
+LOOK_SECONDS = 2.0
+"""Between two questions to the broker how far the partitions reach."""
 
 
 def main() -> int:
@@ -135,7 +139,7 @@ async def serve(wiring: Wiring) -> None:
     app.finalize()
     seek_every_partition(app)
     await app.start()
-    watch = asyncio.create_task(watch_over(wiring))
+    watch = asyncio.create_task(watch_over(wiring, BrokerView(wiring.settings.kafka_bootstrap_servers)))
     ended = asyncio.create_task(app.wait_until_stopped())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({watch, ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -146,13 +150,15 @@ async def serve(wiring: Wiring) -> None:
     await app.stop()
 
 
-async def watch_over(wiring: Wiring) -> None:
+async def watch_over(wiring: Wiring, view: BrokerView) -> None:
     """Returns when messages wait and nothing moves: consumers can stop silently after broker restarts."""
+    progress = wiring.progress
     while True:
-        await asyncio.sleep(1)
-        idle = (datetime.now(UTC) - wiring.progress.last_progress).total_seconds()
-        if wiring.behind() == 0:
-            wiring.progress.last_progress = datetime.now(UTC)
+        await asyncio.sleep(LOOK_SECONDS)
+        progress.ends = await asyncio.to_thread(view.ends)
+        idle = (datetime.now(UTC) - progress.last_progress).total_seconds()
+        if not progress.ends or wiring.behind() == 0:
+            progress.last_progress = datetime.now(UTC)
         elif idle > wiring.settings.stall_seconds:
             logger.critical("slices wait and none is processed for %.0f s", idle)
             return

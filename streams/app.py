@@ -73,6 +73,8 @@ class Progress:
     """What this worker has processed of the slice partitions."""
 
     done: dict[int, int] = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
+    """End of each partition, by the broker's account."""
     last_progress: datetime = field(default_factory=lambda: datetime.now(UTC))
     ready: bool = False
 
@@ -151,13 +153,14 @@ class Wiring:
         return {place.partition for place in self.app.consumer.assignment() if place.topic == topics.SLICES.name}
 
     def behind(self) -> int:
-        """Slices that wait on the partitions of this worker."""
+        """Slices that wait on the partitions of this worker, by what the broker says of their ends."""
         waiting = 0
-        for place in self.app.consumer.assignment():
-            highwater = self.app.consumer.highwater(place) if place.topic == topics.SLICES.name else None
-            if highwater is not None:
-                done = self.progress.done.get(place.partition)
-                waiting += max(0, highwater - (self._start(place) if done is None else done + 1))
+        for partition in self.partitions():
+            end = self.progress.ends.get(partition)
+            if end is not None:
+                done = self.progress.done.get(partition)
+                start = self._start(TP(topics.SLICES.name, partition)) if done is None else done + 1
+                waiting += max(0, end - start)
         return waiting
 
     def _start(self, place: TP) -> int:
@@ -198,6 +201,7 @@ def attach(wiring: Wiring, processor: SeriesProcessor) -> None:
         for event in processor.due():
             await wiring.tick(processor.partition_of(event.series_key), event)
         wiring.metrics.open_series.set(processor.open_series)
+        wiring.metrics.slices_behind.set(wiring.behind())
 
     async def sweeper() -> None:
         async with turn:

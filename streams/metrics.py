@@ -25,6 +25,9 @@ class StreamsMetrics(Instruments):
             "deadletters_total", "Messages set aside for an operator", reason=list(DeadLetterReason)
         )
         self.open_series = self.gauge("open_series", "Series that are still arriving on this worker")
+        self.slices_behind = self.gauge(
+            "slices_behind", "Slices that wait in Kafka on the partitions of this worker, by the broker's account"
+        )
         self.model_loaded = self.gauge("model_loaded", "1 when a model is open, 0 when nothing can be read")
         self.inference_seconds = self.histogram(
             "inference_seconds", "Reading one slice or slab, preprocessing included", STAGE_BUCKETS_SECONDS

@@ -124,11 +124,10 @@ class EmbeddedBroker:
         ]
 
     def _format(self) -> None:
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = [
             *self._java("-Xmx128m", "-XX:TieredStopAtLevel=1"),
             "kafka.tools.StorageTool",
-            *("format", "--cluster-id", cluster_id, "--config", str(self.files.properties), "--ignore-formatted"),
+            *("format", "--cluster-id", new_cluster_id(), "--config", str(self.files.properties), "--ignore-formatted"),
         ]
         try:
             done = subprocess.run(  # noqa: S603 - our own command line
@@ -174,6 +173,14 @@ class EmbeddedBroker:
             "num.io.threads": 4,
         }
         return "".join(f"{key}={value}\n" for key, value in settings.items())
+
+
+def new_cluster_id() -> str:
+    """A random cluster id; like Kafka's own, it never begins with a dash, which its tool would take for an option."""
+    while True:
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not cluster_id.startswith("-"):
+            return cluster_id
 
 
 def _log4j2(log: Path) -> str:
