@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
@@ -20,6 +21,9 @@ MAX_CONTEXTS = 128
 """Presentation contexts in one association (PS3.8 9.3.2.2)."""
 
 MAX_PDU_BYTES = 131_072
+
+HOLD_SECONDS = 5.0
+"""For the reactor thread to come to its pause; it looks every millisecond."""
 
 SUCCESS = 0x0000
 SOP_CLASS_NOT_SUPPORTED = 0x0122
@@ -122,6 +126,7 @@ def send(
     """
     association = _associate(files, to, calling_ae)
     outcome, started = Outcome(), time.monotonic()
+    hold = _Hold(association)
     try:
         for number, file in enumerate(files):
             if rate:
@@ -135,9 +140,39 @@ def send(
             progress(file, status)
     finally:
         outcome.seconds = time.monotonic() - started
+        hold.end()
         if association.is_established:
             association.abort() if abort else association.release()
     return outcome
+
+
+class _Hold(Event):
+    """Keeps an association's reactor thread still while we send.
+
+    pynetdicom 3.0.4 pauses that thread for each request, but may believe it paused while it is about to go on; it then
+    takes our answer from the queue, and the sender waits in vain (on a busy machine once in a few thousand objects).
+    """
+
+    def __init__(self, association: Association) -> None:
+        super().__init__()
+        self._still = Event()
+        self._held = True
+        association._reactor_checkpoint.set()
+        association._reactor_checkpoint = self
+        self._still.wait(HOLD_SECONDS)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._still.set()
+        return super().wait(timeout)
+
+    def set(self) -> None:
+        if not self._held:
+            super().set()
+
+    def end(self) -> None:
+        """The reactor may go on."""
+        self._held = False
+        self.set()
 
 
 def _associate(files: Sequence[DicomFile], to: Destination, calling_ae: str) -> Association:
