@@ -79,6 +79,7 @@ FINDING_REASONS = {
     FindingReason.COVERAGE_GAP: "a gap between slices",
     FindingReason.SLICES_MISSING: "slices are missing",
     FindingReason.SLICES_REFUSED: "slices were refused on arrival",
+    FindingReason.TRANSFER_INCOMPLETE: "the transfer broke off, and nobody sent the rest",
     FindingReason.SLICES_UNREADABLE: "slices could not be read",
     FindingReason.CONFLICTING_INSTANCES: "two different images came under one identifier",
     FindingReason.LATE_SLICES: "slices came after the series was closed",

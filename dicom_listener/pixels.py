@@ -172,6 +172,8 @@ def _native_frames(view: memoryview, offset: int, length: int, description: Pixe
     total = size * description.NumberOfFrames
     if length < total or view.nbytes - offset < total:
         raise _truncated("there are fewer pixel bytes than the header says")
+    if length - total >= size:  # padding is shorter: these are frames that nobody would read
+        raise _absurd("there are more frames in the pixel data than the header says")
     return [view[offset + i * size : offset + (i + 1) * size] for i in range(description.NumberOfFrames)]
 
 

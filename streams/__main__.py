@@ -137,7 +137,7 @@ async def serve(wiring: Wiring) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     app.finalize()
-    seek_every_partition(app)
+    seek_every_partition(app, (SLICES.name, SERIES.name))
     await app.start()
     watch = asyncio.create_task(watch_over(wiring, BrokerView(wiring.settings.kafka_bootstrap_servers)))
     ended = asyncio.create_task(app.wait_until_stopped())
@@ -157,7 +157,7 @@ async def watch_over(wiring: Wiring, view: BrokerView) -> None:
         await asyncio.sleep(LOOK_SECONDS)
         progress.ends = await asyncio.to_thread(view.ends)
         idle = (datetime.now(UTC) - progress.last_progress).total_seconds()
-        if not progress.ends or wiring.behind() == 0:
+        if not progress.ends or not progress.ready or wiring.behind() == 0:
             progress.last_progress = datetime.now(UTC)
         elif idle > wiring.settings.stall_seconds:
             logger.critical("slices wait and none is processed for %.0f s", idle)

@@ -82,22 +82,50 @@ SAME_POSITION_MM = 0.05
 """Two slices nearer than this are at the same place."""
 
 GAP_FACTOR = 1.6
-"""A gap this much wider than both its neighbours is a missing slice; protocols that change from 2.5 to 5 mm in the
-posterior fossa have a wide neighbour on one side."""
+"""A gap this much wider than what is usual around it is a missing slice."""
+
+SPACING_CHANGE = 3
+"""So many equal gaps in a row are a protocol's second spacing (2.5 mm in the posterior fossa, 5 mm above) and no row of
+missing slices, unless the slices are too thin to fill them."""
+
+THICKNESS_FACTOR = 1.9
+"""Slices further apart than this many thicknesses leave tissue unseen: below it lie protocols with a small interval
+(3 mm every 5 mm), at 2 every second slice is missing."""
+
+LEAST_GAP_MM = 3.5
+"""One thin slice more or less leaves nothing unseen in a slab of 5 mm."""
 
 
 def missing_between(positions: Sequence[float], thickness_mm: float | None) -> float:
-    """Widest gap that looks like missing slices, mm; 0.0 where the positions are contiguous."""
+    """Widest gap that looks like missing slices, mm; 0.0 where the positions are contiguous.
+
+    Args:
+        thickness_mm: of the slices; None where it is not known, and then only irregular gaps can be seen.
+    """
     gaps = [gap for gap in gaps_mm(positions) if gap > SAME_POSITION_MM]
-    suspicious = 0.0
-    for i, gap in enumerate(gaps):
-        neighbours = [g for g in (gaps[i - 1] if i else None, gaps[i + 1] if i + 1 < len(gaps) else None) if g]
-        usual = max(neighbours, default=gap)
-        wider_than_usual = gap > GAP_FACTOR * usual
-        wider_than_slices = thickness_mm is not None and gap > 2 * thickness_mm + SAME_POSITION_MM and len(gaps) > 1
-        if wider_than_usual or wider_than_slices:
-            suspicious = max(suspicious, gap)
-    return suspicious
+    if not gaps:
+        return 0.0
+    smallest = min(gaps)
+    suspicious = [
+        gap
+        for i, gap in enumerate(gaps)
+        if gap > LEAST_GAP_MM
+        and (
+            (thickness_mm is not None and gap > THICKNESS_FACTOR * thickness_mm)
+            or (gap > GAP_FACTOR * smallest and _run_length(gaps, i) < SPACING_CHANGE)
+        )
+    ]
+    return max(suspicious, default=0.0)
+
+
+def _run_length(gaps: Sequence[float], i: int) -> int:
+    """How many gaps around the i-th one, itself included, are as wide as it."""
+    first = last = i
+    while first > 0 and abs(gaps[first - 1] - gaps[i]) < SAME_POSITION_MM + 0.1 * gaps[i]:
+        first -= 1
+    while last + 1 < len(gaps) and abs(gaps[last + 1] - gaps[i]) < SAME_POSITION_MM + 0.1 * gaps[i]:
+        last += 1
+    return last - first + 1
 
 
 def _dot(a: Sequence[float], b: Sequence[float]) -> float:

@@ -5,21 +5,26 @@ offsets. Faust skips a partition without one, and aiokafka skips the offset 0: w
 (seen with faust-streaming 0.15.3: a worker killed in its first seconds, 13 slices skipped by the next one).
 """
 
+from collections.abc import Collection
+
 import faust
 
 BEGINNING = 0
 """Where retention has removed the first messages, ``auto_offset_reset=earliest`` finds the first that is left."""
 
 
-def seek_every_partition(app: faust.App) -> None:
-    """Make the consumer of an application, not yet started, seek all of its partitions."""
+def seek_every_partition(app: faust.App, topics: Collection[str]) -> None:
+    """Make the consumer of an application, not yet started, seek all partitions of these topics.
+
+    Not those of the changelogs: what is fetched of them after the recovery is read by nobody, and stops the flow.
+    """
     consumer = app.consumer
     perform_seek = consumer.perform_seek
 
     async def perform_whole_seek() -> None:
         await perform_seek()
         for place in consumer.assignment():
-            if not consumer._committed_offset.get(place):  # Faust has no public name for it
+            if place.topic in topics and not consumer._committed_offset.get(place):  # Faust has no public name for it
                 await consumer.seek(place, BEGINNING)
 
     consumer.perform_seek = perform_whole_seek

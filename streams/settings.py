@@ -38,7 +38,7 @@ class StreamsSettings(BaseSettings):
     buffer_messages: PositiveInt = 32
     """Messages held per stream: at 525 kB each, 17 MB."""
     tick_seconds: PositiveFloat = 0.25
-    stall_seconds: PositiveFloat = 30.0
+    stall_seconds: PositiveFloat = 8.0
     """A worker that processes nothing for this long while messages wait ends, to be started again."""
     keep_hours: PositiveFloat = 24.0
     """The state of a closed series is kept this long, for late slices."""

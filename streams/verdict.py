@@ -7,6 +7,7 @@ reason lies in the images) or *failed* (it lies in this system), and people are 
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 
 from streams import geometry
 from streams.contracts.findings import (
@@ -16,6 +17,7 @@ from streams.contracts.findings import (
     FindingStatus,
     Outcome,
 )
+from streams.contracts.series import LedgerKind
 from streams.series_state import SeriesState
 from triage_models import decision as decisions
 from triage_models.manifest import Thresholds
@@ -23,8 +25,8 @@ from triage_models.manifest import Thresholds
 MIN_SLICES = 6
 """Fewer slices (or slabs) than this cannot cover a head at any thickness in use (10 mm and less)."""
 
-MIN_EXTENT_MM = 80.0
-"""From skull base to vertex an adult brain spans 110–140 mm, an infant's about 90 mm."""
+MIN_EXTENT_MM = 100.0
+"""From skull base to vertex an adult brain spans 110–140 mm; an infant's (90 mm) is not what the reader is for."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,31 @@ def _obstacles(state: SeriesState, covered: Coverage) -> tuple[FindingReason, ..
         found.append(FindingReason.COVERAGE_GAP)
     if covered.refused:
         found.append(FindingReason.SLICES_REFUSED)
+    if _transfer_broke_off(state):
+        found.append(FindingReason.TRANSFER_INCOMPLETE)
     return tuple(found)
+
+
+def _transfer_broke_off(state: SeriesState) -> bool:
+    """Did nobody say that this was all?
+
+    An association that was aborted, or whose end nobody saw, may have had more to bring. It is made good by one that
+    was released after bringing a slice later than all of theirs: the scanner has sent again, and finished.
+    """
+    kinds = {key: account.kind for key, account in state.summary.associations.items()}
+    broken = {key for key, kind in kinds.items() if kind is not LedgerKind.RELEASED}
+    if not broken:
+        return False
+    latest = {key: _last_brought(state, key) for key in kinds}
+    finished = [latest[key] for key in kinds if key not in broken and latest[key] is not None]
+    begun = [latest[key] for key in broken if latest[key] is not None]
+    return not finished or any(late > max(filter(None, finished)) for late in filter(None, begun))
+
+
+def _last_brought(state: SeriesState, association: str) -> datetime | None:
+    """When an association brought its last new frame; None where it brought none."""
+    brought = [frame.accepted_at for frame in state.frames.values() if frame.association == association]
+    return max(brought, default=None)
 
 
 def _remarks(state: SeriesState, covered: Coverage) -> tuple[FindingReason, ...]:

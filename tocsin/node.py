@@ -16,8 +16,9 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from alerts.settings import is_loopback
 from tocsin.data_directory import DataDirectory
-from tocsin.errors import NodeNotRunning, ServiceFailed
+from tocsin.errors import BadRequest, NodeNotRunning, ServiceFailed
 from tocsin.kafka.broker import BrokerFiles, EmbeddedBroker, child_environment, wait_until_answering
 from tocsin.kafka.distribution import find_distribution
 from tocsin.kafka.topics import TopicLayout, create_topics
@@ -26,6 +27,8 @@ from tocsin.supervisor import ProcessSpec, Supervised
 
 READY_TIMEOUT_SECONDS = 90.0
 POLL_SECONDS = 0.1
+ORPHAN_SECONDS = 30.0
+OUR_PROGRAMS = (b"dicom_listener", b"streams", b"alerts", b"kafka.Kafka")
 
 Say = Callable[[str], None]
 
@@ -117,8 +120,14 @@ class Node:
         Raises:
             TocsinError: with the sentence for the user.
         """
+        if not is_loopback(self.addresses.web_host):
+            raise BadRequest(
+                f"The page may not listen on {self.addresses.web_host}: there is no sign-in, and anyone on the network "
+                "could read patients' findings. Put an authenticating proxy in front of 127.0.0.1."
+            )
         self.directory.create()
         with self.directory.locked():
+            await self._await_orphans()
             self.addresses.demand_free()
             try:
                 await self._start()
@@ -126,6 +135,18 @@ class Node:
                 yield self
             finally:
                 await self._stop()
+
+    async def _await_orphans(self) -> None:
+        """Wait for the processes of a node that was killed: they know that it died, and are stopping."""
+        try:
+            pids = json.loads(self.directory.node_file.read_text())["pids"].values()
+        except (OSError, ValueError, KeyError):
+            return
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        if any(_is_ours(pid) for pid in pids):
+            self.say("Waiting for the processes of the last node, which was killed, to stop")
+        while any(_is_ours(pid) for pid in pids) and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _start(self) -> None:
         if self.addresses.kafka_bootstrap_servers is None:
@@ -248,6 +269,14 @@ class Node:
                 "TOCSIN_ALERTS_METRICS_PORT": str(self.addresses.alerts_metrics_port),
             },
         )
+
+
+def _is_ours(pid: int | None) -> bool:
+    """Is this process one of ours, and alive? Process ids are given again to others."""
+    try:
+        return any(name in Path(f"/proc/{pid}/cmdline").read_bytes() for name in OUR_PROGRAMS)
+    except OSError:
+        return False
 
 
 def answers_ok(url: str, timeout_seconds: float = 2.0) -> bool:

@@ -5,6 +5,7 @@ import socket
 from tocsin.errors import PortTaken
 
 LOOPBACK = "127.0.0.1"
+LAST_PORT = 65535
 
 
 def free_ports(count: int) -> list[int]:
@@ -26,7 +27,7 @@ def free_run(length: int) -> int:
         try:
             for port in range(first, first + length):
                 demand_free(LOOPBACK, port, "a run of ports")
-        except (PortTaken, OverflowError):
+        except PortTaken:
             continue
         return first
 
@@ -37,6 +38,8 @@ def demand_free(host: str, port: int, purpose: str) -> None:
     Raises:
         PortTaken: another process listens on it, or the address is not this machine's.
     """
+    if not 0 < port <= LAST_PORT:
+        raise PortTaken(f"{port}, wanted for {purpose}, is no port: 1 to {LAST_PORT}.")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -25,6 +25,8 @@ MAX_PDU_BYTES = 131_072
 HOLD_SECONDS = 5.0
 """For the reactor thread to come to its pause; it looks every millisecond."""
 
+MAX_AE_TITLE = 16
+
 SUCCESS = 0x0000
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 """PS3.7 Annex C; stands here for a presentation context that the peer did not accept."""
@@ -176,6 +178,14 @@ class _Hold(Event):
 
 
 def _associate(files: Sequence[DicomFile], to: Destination, calling_ae: str) -> Association:
+    for title in (calling_ae, to.ae_title):
+        if (
+            not 0 < len(title.strip()) <= MAX_AE_TITLE
+            or not title.isascii()
+            or not title.isprintable()
+            or "\\" in title
+        ):
+            raise BadRequest(f"{title!r} is no AE title: 1 to {MAX_AE_TITLE} printable ASCII characters (PS3.5 6.2).")
     wanted = sorted({(file.sop_class_uid, file.transfer_syntax_uid) for file in files})
     if len(wanted) > MAX_CONTEXTS:
         raise BadRequest(f"{len(wanted)} kinds of objects are more than one association can negotiate.")

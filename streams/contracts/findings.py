@@ -87,6 +87,7 @@ class FindingReason(StrEnum):
     COVERAGE_GAP = "coverage_gap"
     SLICES_MISSING = "slices_missing"
     SLICES_REFUSED = "slices_refused"
+    TRANSFER_INCOMPLETE = "transfer_incomplete"
     SLICES_UNREADABLE = "slices_unreadable"
     CONFLICTING_INSTANCES = "conflicting_instances"
     LATE_SLICES = "late_slices"

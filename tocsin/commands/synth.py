@@ -27,6 +27,8 @@ def synth(
     from tocsin.synthetic_patients import readable_head  # the generator's imports take a second
     from triage_models.synthetic.dicom import write_series
 
+    if folder.is_dir() and any(folder.iterdir()):
+        raise BadRequest(f"{folder} is not empty: choose another folder, so that two studies are not mixed.")
     try:
         series = readable_head(seed, str(bleed), slices=slices, thickness_mm=thickness, side=size)
         paths = write_series(series, folder, syntax=syntax)

@@ -191,9 +191,7 @@ def test_more_descriptors_than_select_can_count(live: Live) -> None:
         association_socket = connect(live.port)
         assert association_socket.fileno() >= 1024
         association_socket.close()
-        pynetdicom_uses_select_itself = associate(live.port).is_established
-        assert not pynetdicom_uses_select_itself, "our own client fails here; the node must be asked by another one"
-        echo_by_hand(live.port)
+        echo_by_hand(live.port)  # pynetdicom's own client uses select, and is no witness here
     finally:
         for descriptor in fillers:
             os.close(descriptor)

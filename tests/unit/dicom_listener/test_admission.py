@@ -90,6 +90,7 @@ REFUSED: dict[str, tuple[Callable[[], IncomingObject], RefusalReason]] = {
         lambda: a_request(a_ct(), data_set=encoded(a_ct())[:-40]),
         RefusalReason.TRUNCATED_PIXEL_DATA,
     ),
+    "a frame too many": (lambda: a_request(a_ct(PixelData=pixels() * 2)), RefusalReason.ABSURD_GEOMETRY),
     "a frame too few": (lambda: a_request(a_ct(NumberOfFrames=2)), RefusalReason.TRUNCATED_PIXEL_DATA),
     "no rows": (lambda: a_request(a_ct(Rows=None)), RefusalReason.ABSURD_GEOMETRY),
     "zero rows": (lambda: a_request(a_ct(Rows=0)), RefusalReason.ABSURD_GEOMETRY),

@@ -43,13 +43,30 @@ def test_side_is_the_patients() -> None:
         ([0, 5, 10, 15], 0.0),
         ([15, 0, 10, 5], 0.0),
         ([0, 5, 15, 20], 10.0),
-        ([0, 2.5, 5, 7.5, 12.5, 17.5], 0.0),
+        ([0, 2.5, 5, 7.5, 12.5, 17.5, 22.5], 0.0),
+        ([0, 1, 2, 4, 5], 0.0),
         ([0, 10, 20, 30], 0.0),
+        ([0, 2.5, 5, 10, 12.5, 17.5, 20], 5.0),
         ([0], 0.0),
     ],
 )
 def test_missing_slices_show_as_a_gap(positions: list[float], gap: float) -> None:
     assert geometry.missing_between(positions, None) == gap
+
+
+@pytest.mark.parametrize("missing", [{12}, {12, 14}, {10, 12, 14, 16}, {12, 13}, set(range(1, 28, 2))])
+def test_missing_slices_do_not_excuse_each_other(missing: set[int]) -> None:
+    positions = [5.0 * n for n in range(28) if n not in missing]
+    assert geometry.missing_between(positions, thickness_mm=5.0) >= 10.0
+
+
+def test_tilt_and_rounding_are_no_gaps() -> None:
+    positions = [4.98 * n + 0.01 * (n % 3) for n in range(30)]
+    assert geometry.missing_between(positions, thickness_mm=4.8) == 0.0
+
+
+def test_thin_slices_with_a_deliberate_interval_leave_gaps() -> None:
+    assert geometry.missing_between([10.0 * n for n in range(12)], thickness_mm=1.0) == 10.0
 
 
 def test_slices_twice_as_far_apart_as_thick_leave_gaps() -> None:

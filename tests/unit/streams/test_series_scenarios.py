@@ -224,6 +224,25 @@ def test_an_association_whose_end_nobody_saw_delays_a_complete_series_only_a_lit
     assert worker.last.outcome is Outcome.NEGATIVE
 
 
+@pytest.mark.parametrize("end", [LedgerKind.ABORTED, None])
+def test_a_transfer_that_broke_off_is_no_negative_however_much_came(worker: Worker, end: LedgerKind | None) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in range(1, 25):
+        worker.send(a_slice(number))
+    if end is not None:
+        worker.account(end, 24)
+    worker.wait(35)
+    assert worker.last.outcome is Outcome.NOT_ASSESSABLE
+    assert FindingReason.TRANSFER_INCOMPLETE in worker.last.reasons
+
+
+def test_the_lower_half_of_a_head_is_no_negative(worker: Worker) -> None:
+    scan(worker, range(1, 19))
+    worker.wait(3)
+    assert worker.last.outcome is Outcome.NOT_ASSESSABLE
+    assert FindingReason.TOO_FEW_SLICES in worker.last.reasons
+
+
 def test_one_association_per_slice_closes_once(worker: Worker) -> None:
     for number in HEAD:
         worker.account(LedgerKind.OPENED, association=key(f"a{number}"))

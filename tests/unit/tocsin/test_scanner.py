@@ -99,3 +99,9 @@ def test_the_receiver_takes_only_what_is_signed() -> None:
     assert post("nonsense") == 401
     assert [message for _, message in receiver.received] == [{"headline": "x"}]
     receiver.close()
+
+
+@pytest.mark.parametrize("title", ["ABCDEFGHIJKLMNOPQ", "", "Ä", "A\\B"])
+def test_a_title_that_is_none_is_said(files: list[scanner.DicomFile], title: str) -> None:
+    with pytest.raises(BadRequest, match="AE title"):
+        scanner.send(files, Destination("PEER", LOOPBACK, 1), title)
