@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from monitoring.exposition import Exposition
 from monitoring.journal import open_journal
 from streams.app import Wiring, attach, create_app, end_process, health_of
-from streams.broker_view import BrokerView
 from streams.contracts.topics import SERIES, SLICES
 from streams.errors import PartitionLayoutUnknown, StreamsError
 from streams.frame_source import KafkaFrameSource
@@ -33,9 +32,6 @@ from triage_models.reader import Reader
 logger = logging.getLogger("streams")
 
 RETRY_SECONDS = 0.5
-
-LOOK_SECONDS = 2.0
-"""Between two questions to the broker how far the partitions reach."""
 
 
 def main() -> int:
@@ -137,9 +133,9 @@ async def serve(wiring: Wiring) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     app.finalize()
-    seek_every_partition(app, (SLICES.name, SERIES.name))
+    seek_every_partition(app, (SLICES.name, SERIES.name), wiring.progress.begin)
     await app.start()
-    watch = asyncio.create_task(watch_over(wiring, BrokerView(wiring.settings.kafka_bootstrap_servers)))
+    watch = asyncio.create_task(watch_over(wiring))
     ended = asyncio.create_task(app.wait_until_stopped())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({watch, ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -150,17 +146,16 @@ async def serve(wiring: Wiring) -> None:
     await app.stop()
 
 
-async def watch_over(wiring: Wiring, view: BrokerView) -> None:
-    """Returns when messages wait and nothing moves: consumers can stop silently after broker restarts."""
+async def watch_over(wiring: Wiring) -> None:
+    """Returns when messages wait and nothing moves, not even what is read from the broker directly."""
     progress = wiring.progress
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
-        progress.ends = await asyncio.to_thread(view.ends)
+        await asyncio.sleep(1)
         idle = (datetime.now(UTC) - progress.last_progress).total_seconds()
-        if not progress.ends or not progress.ready or wiring.behind() == 0:
+        if not progress.ranges or not progress.ready or wiring.behind() == 0:
             progress.last_progress = datetime.now(UTC)
         elif idle > wiring.settings.stall_seconds:
-            logger.critical("slices wait and none is processed for %.0f s", idle)
+            logger.critical("messages wait and none is processed for %.0f s", idle)
             return
 
 

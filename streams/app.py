@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import faust
 from faust.types import TP
 
 from monitoring.health import Health
+from streams.broker_view import BrokerView, Place
 from streams.contracts import topics
 from streams.contracts.deadletters import DEADLETTER_HEADER, DeadLetterReason, MessageSetAside
 from streams.contracts.errors import MalformedEvent
@@ -33,6 +35,19 @@ from streams.state_tables import SeriesTables
 logger = logging.getLogger(__name__)
 
 RAW = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+Message = Any
+"""Of Faust or of kafka-python: both have topic, partition, offset, key, value and headers."""
+
+Work = Callable[[Message], Awaitable[None]]
+
+LOOK_SECONDS = 1.0
+"""Between two questions to the broker how far the partitions reach."""
+
+FILL_AFTER_LOOKS = 3
+"""A partition on which messages wait and none was processed between so many looks is read directly."""
+
+MOST_FILLED = 5_000
+"""Messages of one partition that are read directly at a time."""
 
 SWEEP_SECONDS = 300.0
 """Between two looks for series whose state is not needed any more."""
@@ -62,6 +77,7 @@ def create_app(settings: StreamsSettings) -> faust.App:
         producer_acks=-1,
         consumer_max_fetch_size=topics.MAX_MESSAGE_BYTES,
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.instance,
         stream_buffer_maxsize=settings.buffer_messages,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
@@ -72,14 +88,31 @@ def create_app(settings: StreamsSettings) -> faust.App:
 class Progress:
     """What this worker has processed of the slice partitions."""
 
-    done: dict[int, int] = field(default_factory=dict)
-    ends: dict[int, int] = field(default_factory=dict)
-    """End of each partition, by the broker's account."""
+    done: dict[Place, int] = field(default_factory=dict)
+    """Last offset that was processed since the partitions were assigned."""
+    ranges: dict[Place, tuple[int, int]] = field(default_factory=dict)
+    """First and end offset of each partition, by the broker's account."""
     last_progress: datetime = field(default_factory=lambda: datetime.now(UTC))
     ready: bool = False
 
-    def processed(self, partition: int, offset: int) -> None:
-        self.done[partition] = offset
+    looks: dict[Place, tuple[int, int]] = field(default_factory=dict)
+
+    def stood_still(self, place: Place, offset: int, looks: int) -> bool:
+        """Was the next offset the same at so many looks in a row, this one included?"""
+        known, count = self.looks.get(place, (offset, 0))
+        self.looks[place] = (offset, count + 1 if known == offset else 1)
+        return self.looks[place][1] >= looks
+
+    def begin(self) -> None:
+        """Partitions are assigned, state is recovered, and it is known where each partition goes on."""
+        self.done.clear()
+        self.looks.clear()
+        self.ready = True
+
+    def processed(self, place: Place, offset: int) -> None:
+        if not self.ready:
+            return  # fetched before the partition was sought: it will be seen again, or fetched
+        self.done[place] = max(offset, self.done.get(place, offset))
         self.last_progress = datetime.now(UTC)
 
 
@@ -91,6 +124,7 @@ class Wiring:
         self.settings = settings
         self.metrics = metrics
         self.progress = Progress()
+        self.view = BrokerView(settings.kafka_bootstrap_servers)
         self.slices = app.topic(topics.SLICES.name, **RAW)
         self.series = app.topic(topics.SERIES.name, **RAW)
         self._findings = app.topic(topics.FINDINGS.name, **RAW)
@@ -102,7 +136,7 @@ class Wiring:
     async def publish(self, finding: FindingProduced) -> None:
         await self._send(self._findings, finding.study_key.encode(), finding.encode())
 
-    async def set_aside(self, message: faust.types.Message, reason: DeadLetterReason, detail: str) -> None:
+    async def set_aside(self, message: Message, reason: DeadLetterReason, detail: str) -> None:
         """Keep a message whole, with the reason."""
         note = MessageSetAside(
             service="streams",
@@ -141,30 +175,36 @@ class Wiring:
 
     def caught_up(self, partition: int) -> bool:
         """Has every slice that is in the partition been processed?"""
-        place = TP(topics.SLICES.name, partition)
-        highwater = self.app.consumer.highwater(place)
+        place = (topics.SLICES.name, partition)
+        highwater = self.app.consumer.highwater(TP(*place))
         if not self.progress.ready or highwater is None:
             return False
-        done = self.progress.done.get(partition)
-        return (self._start(place) if done is None else done + 1) >= int(highwater)
+        return self.next_offset(place) >= max(int(highwater), self.progress.ranges.get(place, (0, 0))[1])
+
+    def next_offset(self, place: Place) -> int:
+        """The offset that has to be processed next."""
+        done = self.progress.done.get(place)
+        if done is not None:
+            return done + 1
+        committed = self.app.consumer._committed_offset.get(TP(*place))  # Faust has no public name for it
+        return max(int(committed or 0), self.progress.ranges.get(place, (0, 0))[0])
+
+    def places(self) -> list[Place]:
+        """The partitions of slices and ledger that this worker processes."""
+        ours = (topics.SLICES.name, topics.SERIES.name)
+        return [(p.topic, p.partition) for p in self.app.consumer.assignment() if p.topic in ours]
 
     def partitions(self) -> set[int]:
-        """Of the slices, those that this worker processes."""
-        return {place.partition for place in self.app.consumer.assignment() if place.topic == topics.SLICES.name}
+        return {partition for topic, partition in self.places() if topic == topics.SLICES.name}
+
+    def waiting(self, place: Place) -> int:
+        """Messages of a partition that wait, by what the broker says of its end."""
+        known = self.progress.ranges.get(place)
+        return max(0, known[1] - self.next_offset(place)) if known else 0
 
     def behind(self) -> int:
-        """Slices that wait on the partitions of this worker, by what the broker says of their ends."""
-        waiting = 0
-        for partition in self.partitions():
-            end = self.progress.ends.get(partition)
-            if end is not None:
-                done = self.progress.done.get(partition)
-                start = self._start(TP(topics.SLICES.name, partition)) if done is None else done + 1
-                waiting += max(0, end - start)
-        return waiting
-
-    def _start(self, place: TP) -> int:
-        return int(self.app.consumer._committed_offset.get(place) or 0)  # Faust has no public name for it
+        """Messages that wait on the partitions of this worker."""
+        return sum(self.waiting(place) for place in self.places())
 
 
 @dataclass(frozen=True)
@@ -172,7 +212,7 @@ class SetAside:
     """The :class:`streams.ports.DeadLetterSink` of one message."""
 
     wiring: Wiring
-    message: faust.types.Message
+    message: Message
 
     async def set_aside(self, reason: DeadLetterReason, detail: str) -> None:
         await self.wiring.set_aside(self.message, reason, detail)
@@ -181,21 +221,49 @@ class SetAside:
 def attach(wiring: Wiring, processor: SeriesProcessor) -> None:
     """Register agents, the ticker and the rebalance hook."""
     app, turn = wiring.app, asyncio.Lock()
+    work_on: dict[str, Work] = {
+        topics.SLICES.name: partial(_slice, wiring, processor),
+        topics.SERIES.name: partial(_series, processor),
+    }
 
-    async def in_turn(message: faust.types.Message, work: Callable[[], Awaitable[None]]) -> None:
+    async def process(message: Message) -> None:
         async with turn:
-            await _guarded(wiring, processor, message, work)
+            await _guarded(wiring, processor, message, partial(work_on[message.topic], message))
+        wiring.progress.processed((message.topic, message.partition), message.offset)
+
+    async def fill_up(place: Place, end: int) -> None:
+        """Process what Faust has passed over, read from the broker directly: offsets have no holes on these topics."""
+        for offset in range(max(wiring.next_offset(place), end - MOST_FILLED), end):
+            message = await asyncio.to_thread(wiring.view.message, *place, offset)
+            if message is None:
+                logger.error(
+                    "a message that was passed over is not to be had", extra={"place": place, "offset": offset}
+                )
+                return
+            logger.warning("a message was passed over and is read again", extra={"place": place, "offset": offset})
+            await process(message)
+
+    async def consume(stream: faust.StreamT[bytes]) -> None:
+        async for event in stream.events():
+            message = event.message
+            place = (message.topic, message.partition)
+            if wiring.progress.ready and message.offset > wiring.next_offset(place):
+                await fill_up(place, message.offset)
+            await process(message)
 
     async def slices(stream: faust.StreamT[bytes]) -> None:
-        async for event in stream.events():
-            message = event.message
-            await in_turn(message, partial(_slice, wiring, processor, message))
-            wiring.progress.processed(message.partition, message.offset)
+        await consume(stream)
 
     async def series(stream: faust.StreamT[bytes]) -> None:
-        async for event in stream.events():
-            message = event.message
-            await in_turn(message, partial(_series, processor, message))
+        await consume(stream)
+
+    async def filler() -> None:
+        """What waits and is not delivered for a while is fetched."""
+        wiring.progress.ranges = await asyncio.to_thread(wiring.view.ranges)
+        for place in wiring.places() if wiring.progress.ready else ():
+            before = wiring.next_offset(place)
+            if wiring.waiting(place) and wiring.progress.stood_still(place, before, FILL_AFTER_LOOKS):
+                await fill_up(place, wiring.progress.ranges[place][1])
 
     async def ticker() -> None:
         for event in processor.due():
@@ -211,18 +279,18 @@ def attach(wiring: Wiring, processor: SeriesProcessor) -> None:
 
     async def resumed(*_: object, **__: object) -> None:
         async with turn:
-            wiring.progress.done.clear()
+            wiring.progress.ready = False
             processor.resume(list(wiring.tables.open_series()))
-            wiring.progress.ready = True
 
     app.agent(wiring.slices, name="slices", concurrency=1)(slices)
     app.agent(wiring.series, name="series", concurrency=1)(series)
     app.timer(wiring.settings.tick_seconds, name="ticker")(ticker)
+    app.timer(LOOK_SECONDS, name="filler")(filler)
     app.timer(SWEEP_SECONDS, name="sweeper")(sweeper)
     app.on_rebalance_complete.connect(resumed, weak=False)
 
 
-async def _slice(wiring: Wiring, processor: SeriesProcessor, message: faust.types.Message) -> None:
+async def _slice(wiring: Wiring, processor: SeriesProcessor, message: Message) -> None:
     headers = dict(_pairs(message.headers))
     header = SliceAccepted.decode(headers.get(SLICE_HEADER, b""))
     await processor.slice_arrived(
@@ -230,7 +298,7 @@ async def _slice(wiring: Wiring, processor: SeriesProcessor, message: faust.type
     )
 
 
-async def _series(processor: SeriesProcessor, message: faust.types.Message) -> None:
+async def _series(processor: SeriesProcessor, message: Message) -> None:
     event = decode_series_event(message.value or b"")
     if isinstance(event, SeriesClockTicked):
         await processor.ticked(event, message.partition)
@@ -241,7 +309,7 @@ async def _series(processor: SeriesProcessor, message: faust.types.Message) -> N
 async def _guarded(
     wiring: Wiring,
     processor: SeriesProcessor,
-    message: faust.types.Message,
+    message: Message,
     work: Callable[[], Awaitable[None]],
 ) -> None:
     """The boundary of one message: bad data is set aside, a failing Kafka ends the process."""

@@ -5,7 +5,7 @@ offsets. Faust skips a partition without one, and aiokafka skips the offset 0: w
 (seen with faust-streaming 0.15.3: a worker killed in its first seconds, 13 slices skipped by the next one).
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import faust
 
@@ -13,8 +13,10 @@ BEGINNING = 0
 """Where retention has removed the first messages, ``auto_offset_reset=earliest`` finds the first that is left."""
 
 
-def seek_every_partition(app: faust.App, topics: Collection[str]) -> None:
+def seek_every_partition(app: faust.App, topics: Collection[str], sought: Callable[[], None]) -> None:
     """Make the consumer of an application, not yet started, seek all partitions of these topics.
+
+    ``sought`` is called each time it has: only then is it known where each partition goes on.
 
     Not those of the changelogs: what is fetched of them after the recovery is read by nobody, and stops the flow.
     """
@@ -26,5 +28,6 @@ def seek_every_partition(app: faust.App, topics: Collection[str]) -> None:
         for place in consumer.assignment():
             if place.topic in topics and not consumer._committed_offset.get(place):  # Faust has no public name for it
                 await consumer.seek(place, BEGINNING)
+        sought()
 
     consumer.perform_seek = perform_whole_seek

@@ -19,6 +19,9 @@ class StreamsSettings(BaseSettings):
     """host:port, several separated by commas."""
     app_id: str = "tocsin-streams"
     """Consumer group; also the prefix of the changelog topics."""
+    instance: str | None = None
+    """Name of this worker, unlike any other's and the same after a restart: a restarted worker is then given its
+    partitions back at once (static membership) instead of waiting for its former self to expire."""
     model_dir: Path | None = None
     """Folder of a model; the shipped one when absent."""
     inference_threads: PositiveInt = 2
@@ -38,7 +41,7 @@ class StreamsSettings(BaseSettings):
     buffer_messages: PositiveInt = 32
     """Messages held per stream: at 525 kB each, 17 MB."""
     tick_seconds: PositiveFloat = 0.25
-    stall_seconds: PositiveFloat = 8.0
+    stall_seconds: PositiveFloat = 20.0
     """A worker that processes nothing for this long while messages wait ends, to be started again."""
     keep_hours: PositiveFloat = 24.0
     """The state of a closed series is kept this long, for late slices."""

@@ -27,6 +27,8 @@ from tocsin.supervisor import ProcessSpec, Supervised
 
 READY_TIMEOUT_SECONDS = 90.0
 POLL_SECONDS = 0.1
+STREAMS_INSTANCE = "single-node"
+"""A node has one stream worker; its name in the consumer group."""
 ORPHAN_SECONDS = 30.0
 OUR_PROGRAMS = (b"dicom_listener", b"streams", b"alerts", b"kafka.Kafka")
 
@@ -251,6 +253,7 @@ class Node:
             "streams",
             "streams",
             {
+                "TOCSIN_STREAMS_INSTANCE": STREAMS_INSTANCE,
                 "TOCSIN_STREAMS_METRICS_HOST": LOOPBACK,
                 "TOCSIN_STREAMS_METRICS_PORT": str(self.addresses.streams_metrics_port),
             },
