@@ -1,5 +1,6 @@
 """What an open port meets. During each attack a scanner's C-ECHO is answered within a second."""
 
+import contextlib
 import os
 import resource
 import socket
@@ -139,7 +140,8 @@ def test_one_byte_at_a_time(live: Live) -> None:
 def test_noise(live: Live, noise: bytes) -> None:
     connection = connect(live.port)
     connection.sendall(noise)
-    connection.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):  # the node may have hung up already
+        connection.shutdown(socket.SHUT_WR)
     assert echo_seconds(live.port) < ECHO_SECONDS
     assert ended(connection)
 
@@ -157,7 +159,8 @@ def test_noise(live: Live, noise: bytes) -> None:
 def test_malformed_data_values_end_their_association_only(live: Live, body: bytes) -> None:
     connection, forget = an_established_connection(live)
     connection.sendall(struct.pack(">BBL", 0x04, 0, len(body)) + body)
-    connection.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):  # the node may have hung up already
+        connection.shutdown(socket.SHUT_WR)
     assert echo_seconds(live.port) < ECHO_SECONDS
     assert ended(connection)
     forget()
