@@ -5,31 +5,16 @@ import time
 
 import pytest
 
+from tests.faults.matrix import PROMISE_SECONDS, deliver
 from tests.support.node import UpNode
 from tests.support.patients import Patients
-from tocsin.errors import ScannerFailed
-
-PROMISE_SECONDS = 30.0
-"""decisive_slice → alert_delivered with one service killed."""
-
-
-def keep_sending(node: UpNode, files: list[object]) -> None:
-    """What a scanner does: when the association breaks, it sends again until everything is accepted."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            if node.send(files, rate=10).accepted == len(files):  # type: ignore[arg-type]
-                return
-        except ScannerFailed:
-            time.sleep(0.5)
-    raise AssertionError("the scanner could not deliver")
 
 
 @pytest.mark.parametrize("service", ["listener", "streams", "alerts", "kafka"])
 def test_the_alert_arrives_although_a_service_was_killed(node: UpNode, patients: Patients, service: str) -> None:
     files = patients.admit(bleeding=True)
     old_pid = node.running.pids[service]
-    scanning = threading.Thread(target=keep_sending, args=(node, files))
+    scanning = threading.Thread(target=deliver, args=(node, files))
     scanning.start()
     time.sleep(1.0)  # in the middle of the study
     node.kill(service)
