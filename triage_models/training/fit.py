@@ -24,6 +24,8 @@ from triage_models.training.shards import Shard, load_shard, shard_paths, unpack
 _EPOCH_SLICES = 9600
 """Draws between two looks at the validation set."""
 
+_FINISHED = "finished"
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -137,7 +139,7 @@ class Average:
 
 
 def fit(recipe: Recipe, train: Path, validation: Path, out: Path) -> None:
-    """Trains for the recipe's steps; writes `best.pt` (by shifted validation) and `history.json` to `out`."""
+    """Trains for the recipe's steps; writes `best.pt` (by shifted validation), `history.json`, at the end `finished`."""
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     torch.set_flush_denormal(True)
@@ -170,6 +172,12 @@ def fit(recipe: Recipe, train: Path, validation: Path, out: Path) -> None:
             torch.save({"state": average.state, "epoch": epoch}, out / "best.pt")
         torch.save({"state": average.state, "epoch": epoch}, out / "last.pt")
         epoch += 1
+    (out / _FINISHED).touch()
+
+
+def is_finished(out: Path) -> bool:
+    """Whether a run wrote its last epoch to `out`: it need not be repeated."""
+    return (out / _FINISHED).exists()
 
 
 def _groups(network: SliceNetwork, decay: float) -> list[dict[str, object]]:

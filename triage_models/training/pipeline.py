@@ -4,6 +4,7 @@ shards of synthetic slices → cases for calibration → fit → assemble (expor
 """
 
 import json
+import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -57,12 +58,12 @@ def read_plan(name: str) -> DataPlan:
 _RANGE_KEYS = ("heads", "phantoms", "validation_heads", "validation_phantoms", "calibration_cases", "evaluation_cases")
 
 
-def prepare(plan: DataPlan, work: Path, processes: int = os.cpu_count() or 1) -> None:
-    """Generates every shard and case that is not there yet."""
-    for name in ("train", "validation", "calibration", "evaluation"):
+def prepare(plan: DataPlan, work: Path, *sets: str) -> None:
+    """Generates every shard and case of these sets (`train`, `validation`, …) that is not there yet."""
+    for name in sets:
         (work / name).mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(processes) as pool:
-        for job in [pool.submit(_run, *task) for task in _tasks(plan, work)]:
+    with ProcessPoolExecutor(os.cpu_count() or 1) as pool:
+        for job in [pool.submit(_run, *task) for task in _tasks(plan, work) if task[1].name in sets]:
             job.result()
 
 
@@ -120,19 +121,35 @@ _KINDS: dict[str, Callable[[Path, int, int, float, int], None]] = {
 def train(plan_name: str, work: Path, out: Path, *, version: str, hardware: str, today: date) -> Manifest:
     """The whole way; returns the manifest of the folder written to `out`. Needs the `train` extra."""
     from triage_models.training.assembly import Member, Story, assemble
-    from triage_models.training.fit import fit, read_recipe
+    from triage_models.training.fit import read_recipe
 
     plan = read_plan(plan_name)
-    prepare(plan, work)
-    members = []
-    for name in plan.members:
-        recipe = read_recipe(RECIPES / f"{name}.json")
-        fit(recipe, work / "train", work / "validation", work / name)
-        members.append(Member(recipe, work / name / "best.pt"))
+    prepare(plan, work, "train", "validation")
+    _fit_all(plan.members, work)
+    prepare(plan, work, "calibration", "evaluation")
+    members = [Member(read_recipe(RECIPES / f"{name}.json"), work / name / "best.pt") for name in plan.members]
     story = Story("tocsin-slice", version, described(plan), LIMITS, hardware)
     cases = list(synthetic_cases(work / "calibration"))
     assemble(members, out, cases, story, alpha=plan.alpha, today=today)
     return measure(out, work / "evaluation")
+
+
+def _fit_all(names: tuple[str, ...], work: Path) -> None:
+    """Every member that has not finished yet, side by side: one network of this size does not keep two cores busy."""
+    threads = max(1, (os.cpu_count() or 1) // len(names))
+    with ProcessPoolExecutor(len(names), mp_context=multiprocessing.get_context("spawn")) as pool:
+        for job in [pool.submit(_fit, name, work, threads) for name in names]:
+            job.result()
+
+
+def _fit(name: str, work: Path, threads: int) -> None:
+    import torch
+
+    from triage_models.training.fit import fit, is_finished, read_recipe
+
+    torch.set_num_threads(threads)
+    if not is_finished(work / name):
+        fit(read_recipe(RECIPES / f"{name}.json"), work / "train", work / "validation", work / name)
 
 
 def measure(out: Path, cases: Path) -> Manifest:
