@@ -139,7 +139,7 @@ class Average:
 
 
 def fit(recipe: Recipe, train: Path, validation: Path, out: Path) -> None:
-    """Trains for the recipe's steps; writes `best.pt` (by shifted validation), `history.json`, at the end `finished`."""
+    """Trains for the recipe's steps; writes `best.pt` (by shifted validation), `history.json` and, last, `finished`."""
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     torch.set_flush_denormal(True)
