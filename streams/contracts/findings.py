@@ -135,6 +135,59 @@ class Coverage(Event):
     extent_mm: FiniteFloat = 0.0
     """From the lowest to the highest slice that was read."""
     largest_gap_mm: FiniteFloat = 0.0
+    slices_estimated: PositiveInt | None = None
+    """How many slices of this spacing a whole head has, where nobody announced a number; absent without geometry."""
+    base_seen: bool | None = None
+    vertex_seen: bool | None = None
+    """Has a slice at (or beyond) this end of the brain come? Absent where that cannot be told."""
+
+
+class Estimate(Event):
+    """A measured value, and the interval that held 95 % of the model's errors on its labelled set.
+
+    Without ``low`` and ``high`` nobody has measured how wrong it may be.
+    """
+
+    value: FiniteFloat
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+
+
+class BleedMeasured(Event):
+    """One type of bleed, as far as it was segmented in the slices read so far."""
+
+    label: str
+    side: Side
+    volume_ml: Estimate
+    mean_hu: Estimate
+    """Measured inside the brain window: at most 80."""
+    diameter_mm: Estimate
+    """Longest extent in one slice."""
+    extent_mm: Annotated[float, Field(ge=0)]
+    """Along the axis."""
+    slices: PositiveInt
+    """In which it was segmented."""
+    first_instance: int | None = None
+    last_instance: int | None = None
+    """InstanceNumber of the lowest and of the highest of them."""
+
+
+class MidlineShift(Event):
+    """How far the middle of the brain lies off the middle of the skull, where that could be measured."""
+
+    shift_mm: Estimate
+    towards: Side
+    position_mm: FiniteFloat
+    """Of the slice it was measured in."""
+
+
+class Measurements(Event):
+    """What was measured in the slices read so far: a machine's estimates, to be checked by eye."""
+
+    bleeds: tuple[BleedMeasured, ...] = ()
+    """Largest first; empty where nothing was segmented."""
+    midline_shift: MidlineShift | None = None
+    """Absent where it is small against its uncertainty, or could not be measured."""
 
 
 class Model(Event):
@@ -172,6 +225,8 @@ class FindingProduced(Event):
     probabilities: dict[str, Probability] = {}
     """Of the series, per label; empty where nothing was read."""
     key_slices: tuple[KeySlice, ...] = ()
+    measurements: Measurements | None = None
+    """Of a positive finding, and of a retracted one; absent elsewhere."""
     coverage: Coverage
     closed_by: ClosedBy | None = None
     """Absent while the series is still arriving."""

@@ -7,7 +7,19 @@ import pytest
 from pydantic import ValidationError
 
 from streams.contracts.errors import IdentityUnreadable, MalformedEvent, WeakSecret
-from streams.contracts.findings import Clocks, Coverage, FindingProduced, FindingReason, FindingStatus, Outcome
+from streams.contracts.findings import (
+    BleedMeasured,
+    Clocks,
+    Coverage,
+    Estimate,
+    FindingProduced,
+    FindingReason,
+    FindingStatus,
+    Measurements,
+    MidlineShift,
+    Outcome,
+    Side,
+)
 from streams.contracts.identities import IdentityCipher, SeriesIdentity, StudyIdentity
 from streams.contracts.ids import SiteSecret
 from streams.contracts.series import LedgerKind, SeriesClockTicked, SeriesLedgerEntry, decode_series_event
@@ -124,6 +136,34 @@ def test_finding_bytes() -> None:
         b'"last_slice":"2026-01-02T03:04:05.678000Z","produced":"2026-01-02T03:04:05.678000Z"}}'
     )
     assert FindingProduced.decode(finding.encode()) == finding
+
+
+def test_measurement_bytes() -> None:
+    measurements = Measurements(
+        bleeds=(
+            BleedMeasured(
+                label="subdural",
+                side=Side.LEFT,
+                volume_ml=Estimate(value=31.5, low=14.0, high=70.2),
+                mean_hu=Estimate(value=62.0),
+                diameter_mm=Estimate(value=81.0, low=60.0, high=95.0),
+                extent_mm=70.0,
+                slices=14,
+                first_instance=9,
+                last_instance=22,
+            ),
+        ),
+        midline_shift=MidlineShift(
+            shift_mm=Estimate(value=7.0, low=4.5, high=9.5), towards=Side.RIGHT, position_mm=41.0
+        ),
+    )
+    assert measurements.encode() == (
+        b'{"bleeds":[{"label":"subdural","side":"left","volume_ml":{"value":31.5,"low":14.0,"high":70.2},'
+        b'"mean_hu":{"value":62.0},"diameter_mm":{"value":81.0,"low":60.0,"high":95.0},"extent_mm":70.0,"slices":14,'
+        b'"first_instance":9,"last_instance":22}],"midline_shift":{"shift_mm":{"value":7.0,"low":4.5,"high":9.5},'
+        b'"towards":"right","position_mm":41.0}}'
+    )
+    assert Measurements.decode(measurements.encode()) == measurements
 
 
 @pytest.mark.parametrize(
