@@ -8,6 +8,11 @@ AlertsError
 ├── UnknownAlert          the caller's: no alert of this id
 ├── UnknownStudy          the caller's: no study of this key
 ├── LinkRefused           the caller's: an acknowledge link that is altered or too old
+├── AccessError           the caller's: who asks may not do this
+│   ├── NotSignedIn           nobody knows who asks
+│   ├── NotAllowed            known, but the role or the token does not allow it
+│   ├── NotInOthersNames      somebody would act in another's name
+│   └── NameMissing           it must be said who acts, and is not
 ├── AlertBroken           an event that the life of an alert does not allow: ours, a bug
 └── ChannelError          a message did not get through; each says how to go on, see :class:`FailureKind`
     ├── ChannelUnreachable    no connection, name or route: retriable soon
@@ -50,6 +55,26 @@ class UnknownStudy(AlertsError):
 
 class LinkRefused(AlertsError):
     """An acknowledge link that is not ours, or no longer valid."""
+
+
+class AccessError(AlertsError):
+    """The sentence is for whoever asks."""
+
+
+class NotSignedIn(AccessError):
+    """Sign in, or send a token."""
+
+
+class NotAllowed(AccessError):
+    """Signing in again would not help."""
+
+
+class NotInOthersNames(AccessError):
+    """Everybody answers for themselves."""
+
+
+class NameMissing(AccessError):
+    """An act needs a name."""
 
 
 class AlertBroken(AlertsError):

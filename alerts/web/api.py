@@ -7,6 +7,9 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from alerts import worklist
+from alerts.access.gate import require
+from alerts.access.permissions import Permission
+from alerts.access.user import User
 from alerts.life import Answer, Claim, Topic, Via
 from alerts.web.context import Context
 from alerts.worklist import AlertView, EventView, StudyView
@@ -26,8 +29,8 @@ class Refusal(BaseModel):
 class Acknowledgement(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    by: Name
-    """Who answers."""
+    by: Name | None = None
+    """Who answers. A person who has signed in answers in his or her own name; a token must say for whom."""
 
 
 class Answered(BaseModel):
@@ -63,20 +66,26 @@ class StudyDetail(StudySummary):
     history: tuple[AlertChanged, ...]
 
 
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Refusal, "description": "Nobody knows who asks: sign in, or send a token"},
+    403: {"model": Refusal, "description": "Who asks may not do this"},
+    422: {"model": Refusal, "description": "The request is incomplete or wrong"},
+    503: {"model": Refusal, "description": "The alert store is away; try again shortly"},
+}
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Refusal}}
 
 
 def create_router(context: Context) -> APIRouter:
     """All under ``/api/v1``."""
-    router = APIRouter(prefix="/api/v1", tags=["v1"], responses={422: {"model": Refusal}, 503: {"model": Refusal}})
+    router = APIRouter(prefix="/api/v1", tags=["v1"], responses=REFUSALS)
 
-    @router.get("/studies")
+    @router.get("/studies", dependencies=[require(Permission.SEE_STUDIES)])
     def studies() -> list[StudySummary]:
         """The worklist: most urgent first."""
         with context.database.reading() as session:
             return [StudySummary(**_summary(view)) for view in worklist.worklist(session, context.clock.now())]
 
-    @router.get("/studies/{study_key}", responses=NOT_FOUND)
+    @router.get("/studies/{study_key}", responses=NOT_FOUND, dependencies=[require(Permission.SEE_STUDIES)])
     def study(study_key: Annotated[Key, Path()]) -> StudyDetail:
         """One study with its findings and the history of its alert."""
         with context.database.reading() as session:
@@ -85,16 +94,20 @@ def create_router(context: Context) -> APIRouter:
         revisions = sorted((f for s in view.series for f in s.findings), key=lambda f: f.clocks.produced)
         return StudyDetail(**_summary(view), revisions=tuple(revisions), history=_events(history))
 
-    @router.get("/alerts")
+    @router.get("/alerts", dependencies=[require(Permission.SEE_STUDIES)])
     def alerts(waiting: Annotated[bool, Query()] = False) -> list[AlertView]:
         """The alerts, newest first; with ``waiting`` only those that nobody has answered."""
         with context.database.reading() as session:
             return worklist.alerts_of(session, waiting_only=waiting)
 
     @router.post("/alerts/{alert_id}/acknowledge", responses=NOT_FOUND)
-    def acknowledge(alert_id: Annotated[Key, Path()], answer: Acknowledgement) -> Answered:
+    def acknowledge(
+        alert_id: Annotated[Key, Path()],
+        answer: Acknowledgement,
+        user: Annotated[User, require(Permission.ACKNOWLEDGE)],
+    ) -> Answered:
         """A human answers for this alert."""
-        life = context.desk.acknowledge(alert_id, answer.by, Via.API)
+        life = context.desk.acknowledge(alert_id, user.acting_as(answer.by), Via.API)
         context.metrics.acknowledgements.inc()
         return Answered(alert_id=alert_id, topic=life.topic, claim=life.claim, answer=life.answer)
 

@@ -11,7 +11,17 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from alerts.errors import LinkRefused, StoreUnavailable, UnknownAlert, UnknownStudy
+from alerts.access.gate import Gate
+from alerts.errors import (
+    LinkRefused,
+    NameMissing,
+    NotAllowed,
+    NotInOthersNames,
+    NotSignedIn,
+    StoreUnavailable,
+    UnknownAlert,
+    UnknownStudy,
+)
 from alerts.web import api, pages
 from alerts.web.context import Context
 from alerts.web.guard import Doorkeeper, House
@@ -37,7 +47,7 @@ def create_app(context: Context, house: House) -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
-        middleware=[Middleware(Doorkeeper, house=house)],
+        middleware=[Middleware(Doorkeeper, house=house), Middleware(Gate, identify=context.identify)],
     )
     app.include_router(api.create_router(context))
     app.include_router(pages.create_router(context), include_in_schema=False)
@@ -72,6 +82,19 @@ def _speak_plainly(app: FastAPI) -> None:
     @app.exception_handler(LinkRefused)
     def _no_link(request: Request, error: LinkRefused) -> Response:
         return refusal(request, HTTPStatus.FORBIDDEN, str(error))
+
+    @app.exception_handler(NotSignedIn)
+    def _nobody(request: Request, error: NotSignedIn) -> Response:
+        return refusal(request, HTTPStatus.UNAUTHORIZED, str(error))
+
+    @app.exception_handler(NotAllowed)
+    def _not_allowed(request: Request, error: NotAllowed) -> Response:
+        return refusal(request, HTTPStatus.FORBIDDEN, str(error))
+
+    @app.exception_handler(NameMissing)
+    @app.exception_handler(NotInOthersNames)
+    def _wrong_name(request: Request, error: Exception) -> Response:
+        return refusal(request, HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
 
     @app.exception_handler(StoreUnavailable)
     def _no_store(request: Request, error: StoreUnavailable) -> Response:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from alerts.access.gate import Identify
 from alerts.audit import Auditor
 from alerts.broker import Reception
 from alerts.desk import Desk
@@ -27,5 +28,7 @@ class Context:
     stop: Stop
     signer: LinkSigner
     auditor: Auditor
+    identify: Identify
+    """Who a request comes from."""
     gaps: Callable[[], Iterable[tuple[str, datetime]]] = tuple
     """Rotations that will have nobody, and from when."""

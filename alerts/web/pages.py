@@ -14,12 +14,16 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.templating import Jinja2Templates
 
 from alerts import wording, worklist
+from alerts.access.gate import require, user_or_none
+from alerts.access.permissions import Permission
+from alerts.access.user import User
 from alerts.audit import WORDS
 from alerts.errors import StoreUnavailable
 from alerts.life import Via
 from alerts.store.studies import PictureKind, picture_of
 from alerts.web import study_page
 from alerts.web.context import Context
+from streams.contracts.identities import IdentityCipher
 from streams.contracts.ids import Key
 
 TEMPLATES = FilePath(__file__).parent / "templates"
@@ -29,7 +33,11 @@ LOOK_SECONDS = 0.5
 KEEP_ALIVE_SECONDS = 15.0
 NAME_CHARACTERS = 80
 
-templates = Jinja2Templates(directory=TEMPLATES)
+Onlooker = Annotated[User, require(Permission.SEE_STUDIES)]
+
+templates = Jinja2Templates(
+    directory=TEMPLATES, context_processors=[lambda request: {"user": user_or_none(request), "may": Permission}]
+)
 templates.env.globals["wording"] = wording
 templates.env.filters["clock"] = lambda instant: f"{instant.astimezone(UTC):%H:%M:%S}"
 templates.env.filters["instant"] = lambda instant: f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -46,21 +54,22 @@ def create_router(context: Context) -> APIRouter:
     router = APIRouter()
 
     @router.get("/")
-    def listing(request: Request) -> Response:
-        return templates.TemplateResponse(request, "worklist.html", _listing(context))
+    def listing(request: Request, user: Onlooker) -> Response:
+        return templates.TemplateResponse(request, "worklist.html", _listing(context, user))
 
     @router.get("/list")
-    def fragment(request: Request) -> Response:
+    def fragment(request: Request, user: Onlooker) -> Response:
         """The list alone, for the page to replace its own."""
-        return templates.TemplateResponse(request, "_worklist.html", _listing(context))
+        return templates.TemplateResponse(request, "_worklist.html", _listing(context, user))
 
     @router.get("/studies/{study_key}")
-    def study(request: Request, study_key: Annotated[Key, Path()]) -> Response:
+    def study(request: Request, study_key: Annotated[Key, Path()], user: Onlooker) -> Response:
+        cipher = _cipher_for(user, context)
         with context.database.reading() as session:
             view = worklist.one_study(session, study_key)
             history = worklist.history_of(session, view.alert.alert_id) if view.alert else []
-            patient = worklist.study_identities(session, context.cipher, [study_key]).get(study_key)
-            series = worklist.series_identities(session, context.cipher, study_key)
+            patient = worklist.study_identities(session, cipher, [study_key]).get(study_key)
+            series = worklist.series_identities(session, cipher, study_key)
         facts = {
             "view": view,
             "history": history,
@@ -73,7 +82,10 @@ def create_router(context: Context) -> APIRouter:
         }
         return templates.TemplateResponse(request, "study.html", facts)
 
-    @router.get("/studies/{study_key}/pictures/{series_key}/{revision}/{number}/{kind}.png")
+    @router.get(
+        "/studies/{study_key}/pictures/{series_key}/{revision}/{number}/{kind}.png",
+        dependencies=[require(Permission.SEE_IMAGES)],
+    )
     def picture(
         study_key: Annotated[Key, Path()],
         series_key: Annotated[Key, Path()],
@@ -88,12 +100,14 @@ def create_router(context: Context) -> APIRouter:
         return Response(png, media_type="image/png")
 
     @router.post("/alerts/{alert_id}/acknowledge")
-    async def acknowledge(request: Request, alert_id: Annotated[Key, Path()]) -> Response:
+    async def acknowledge(
+        request: Request, alert_id: Annotated[Key, Path()], user: Annotated[User, require(Permission.ACKNOWLEDGE)]
+    ) -> Response:
         form = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
         by = " ".join(form.get("by", [""])[0].split())
-        if not 0 < len(by) <= NAME_CHARACTERS or not by.isprintable():
-            return message(request, HTTPStatus.UNPROCESSABLE_ENTITY, "Say who acknowledges: give your name.")
-        await run_in_threadpool(context.desk.acknowledge, alert_id, by, Via.PAGE)
+        if len(by) > NAME_CHARACTERS or not by.isprintable():
+            return message(request, HTTPStatus.UNPROCESSABLE_ENTITY, "This is no name. Give your own.")
+        await run_in_threadpool(context.desk.acknowledge, alert_id, user.acting_as(by or None), Via.PAGE)
         context.metrics.acknowledgements.inc()
         study = form.get("study", [""])[0]
         back = f"/studies/{study}" if len(study) == len(alert_id) and study.isalnum() else "/"
@@ -116,7 +130,7 @@ def create_router(context: Context) -> APIRouter:
         context.metrics.acknowledgements.inc()
         return RedirectResponse(f"/acknowledge/{token}", status_code=HTTPStatus.SEE_OTHER)
 
-    @router.get("/events")
+    @router.get("/events", dependencies=[require(Permission.SEE_STUDIES)])
     async def events() -> Response:
         """Server-sent events: ``changed`` whenever the list may have changed."""
         return StreamingResponse(_changes(context), media_type="text/event-stream")
@@ -124,11 +138,15 @@ def create_router(context: Context) -> APIRouter:
     return router
 
 
-def _listing(context: Context) -> dict[str, object]:
+def _cipher_for(user: User, context: Context) -> IdentityCipher | None:
+    return context.cipher if user.may(Permission.SEE_IDENTITIES) else None
+
+
+def _listing(context: Context, user: User) -> dict[str, object]:
     now = context.clock.now()
     with context.database.reading() as session:
         views = worklist.worklist(session, now)
-        patients = worklist.study_identities(session, context.cipher, (view.study_key for view in views))
+        patients = worklist.study_identities(session, _cipher_for(user, context), (view.study_key for view in views))
     return {"views": views, "patients": patients, "now": now, "banners": banners(context)}
 
 

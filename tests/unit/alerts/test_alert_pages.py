@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 import pytest
 from fastapi.testclient import TestClient
 
+from alerts.access.gate import Identify
+from alerts.access.user import ANYBODY_HERE
 from alerts.audit import Auditor
 from alerts.broker import Reception
 from alerts.desk import alert_id_of
@@ -40,7 +42,9 @@ def reception(ward: Any) -> Reception:
     return reception
 
 
-def open_page(ward: Any, reception: Reception, cipher: IdentityCipher | None = CIPHER) -> TestClient:
+def open_page(
+    ward: Any, reception: Reception, cipher: IdentityCipher | None = CIPHER, identify: Identify | None = None
+) -> TestClient:
     context = Context(
         ward.database,
         ward.clock,
@@ -52,6 +56,7 @@ def open_page(ward: Any, reception: Reception, cipher: IdentityCipher | None = C
         Stopped(),
         SIGNER,
         Auditor(),
+        identify or (lambda _: ANYBODY_HERE),
     )
     app = create_app(context, House.of("https://tocsin.hospital.example", ()))
     return TestClient(app, base_url="http://127.0.0.1:8080", follow_redirects=False, raise_server_exceptions=False)
