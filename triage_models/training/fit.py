@@ -45,6 +45,8 @@ class Recipe:
     strength: Strength
     shifted_strength: Strength
     bfloat16: bool = True
+    start: str | None = None
+    """The recipe whose best weights this one goes on from: a warm restart (Loshchilov, ICLR 2017)."""
 
 
 @dataclass
@@ -138,12 +140,14 @@ class Average:
                 self.state[key].copy_(value)
 
 
-def fit(recipe: Recipe, train: Path, validation: Path, out: Path) -> None:
+def fit(recipe: Recipe, train: Path, validation: Path, out: Path, start: Path | None = None) -> None:
     """Trains for the recipe's steps; writes `best.pt` (by shifted validation), `history.json` and, last, `finished`."""
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     torch.set_flush_denormal(True)
     network = SliceNetwork(recipe.widths).to(memory_format=torch.channels_last)
+    if start is not None:
+        network.load_state_dict(torch.load(start, weights_only=True)["state"])
     optimizer = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.rate)
     average = Average(network, recipe.average)
     held_out = read_slices(validation)

@@ -148,8 +148,12 @@ def _fit(name: str, work: Path, threads: int) -> None:
     from triage_models.training.fit import fit, is_finished, read_recipe
 
     torch.set_num_threads(threads)
+    recipe = read_recipe(RECIPES / f"{name}.json")
+    if recipe.start:
+        _fit(recipe.start, work, threads)
     if not is_finished(work / name):
-        fit(read_recipe(RECIPES / f"{name}.json"), work / "train", work / "validation", work / name)
+        start = work / recipe.start / "best.pt" if recipe.start else None
+        fit(recipe, work / "train", work / "validation", work / name, start)
 
 
 def measure(out: Path, cases: Path) -> Manifest:
