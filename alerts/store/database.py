@@ -17,7 +17,8 @@ from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModul
 from sqlalchemy.orm import Session
 
 from alerts.errors import SettingsRefused, StoreRefused, StoreUnavailable
-from alerts.store.schema import SCHEMA_VERSION, Base, Meta
+from alerts.store.schema import Meta
+from alerts.store.upgrade import upgrade
 
 SQLITE_BUSY_SECONDS = 5
 POSTGRESQL_CONNECT_SECONDS = 2
@@ -33,28 +34,33 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._engine = _engine(url)
         self._reader = self._engine.execution_options(reading=True)
 
     def prepare(self) -> bool:
-        """Create what is missing; says whether the database was new.
+        """Bring the tables to this version; says whether the database was new.
 
         Raises:
-            StoreUnavailable: no connection.
-            SettingsRefused: the schema is of another version.
+            StoreUnavailable: no connection; nothing was changed.
+            SettingsRefused: the database is of a later version.
         """
-        with _translated():
-            Base.metadata.create_all(self._engine)
-        with self.writing() as session:
-            found = session.get(Meta, "schema_version")
-            is_new = found is None
-            if found is None:
-                session.add(Meta(name="schema_version", value=str(SCHEMA_VERSION)))
-            elif found.value != str(SCHEMA_VERSION):
-                raise SettingsRefused(
-                    f"the alert database has schema {found.value}, this version of Tocsin needs {SCHEMA_VERSION}"
-                )
-        return is_new
+        with self.upgrading() as connection:
+            return upgrade(connection)
+
+    @contextmanager
+    def upgrading(self) -> Iterator[Connection]:
+        """A transaction of its own connection in which tables may be altered.
+
+        SQLite alters a table by making it anew under another name: foreign keys are not enforced meanwhile, which it
+        allows to change outside of transactions only (https://sqlite.org/lang_altertable.html, section 7).
+        """
+        engine = _engine(self._url, foreign_keys=False)
+        try:
+            with _translated(), engine.begin() as connection:
+                yield connection
+        finally:
+            engine.dispose()
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -100,13 +106,13 @@ def _translated() -> Iterator[None]:
         raise StoreUnavailable(type(error).__name__) from error
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, *, foreign_keys: bool = True) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
             _refuse_missing_folder(parsed.database)
             engine = create_engine(parsed, connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False})
-            _tune_sqlite(engine)
+            _tune_sqlite(engine, foreign_keys=foreign_keys)
             return engine
         return create_engine(
             parsed,
@@ -122,11 +128,11 @@ def _engine(url: str) -> Engine:
         raise SettingsRefused(f"the database address cannot be used: {type(error).__name__}") from error
 
 
-def _tune_sqlite(engine: Engine) -> None:
+def _tune_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: object) -> None:  # the DB-API connection has no common type
         connection.isolation_level = None  # the driver shall begin nothing itself
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"foreign_keys={foreign_keys:d}"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

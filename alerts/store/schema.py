@@ -1,4 +1,4 @@
-"""The tables.
+"""The tables as this version of the code knows them; :mod:`alerts.store.migrations` brings a database there.
 
 Laws: no patient identity in the clear, only sealed envelopes; instants are whole microseconds since 1970 in UTC;
 findings, events and the record are only ever added to.
@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import BigInteger, Dialect, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
-
-SCHEMA_VERSION = 1
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)

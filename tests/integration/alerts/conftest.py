@@ -11,6 +11,9 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from sqlalchemy import text
+
+from alerts.store.database import Database
 
 DATABASE_USER = "nobody"
 """PostgreSQL refuses to run as root."""
@@ -99,3 +102,17 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'shared.sqlite3'}"
+        return
+    url: str = request.getfixturevalue("postgresql")
+    database = Database(url)
+    with database.writing() as session:
+        session.execute(text("DROP SCHEMA public CASCADE"))
+        session.execute(text("CREATE SCHEMA public"))
+    database.close()
+    yield url

@@ -3,14 +3,10 @@
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from threading import Event, Lock, Thread
 
-import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import text
 
 from alerts import worklist
 from alerts.decision import Policy
@@ -53,20 +49,6 @@ class Pager:
 
     def __call__(self, address: Address) -> "Pager":
         return self
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'shared.sqlite3'}"
-        return
-    url: str = request.getfixturevalue("postgresql")
-    database = Database(url)
-    with database.writing() as session:
-        session.execute(text("DROP SCHEMA public CASCADE"))
-        session.execute(text("CREATE SCHEMA public"))
-    database.close()
-    yield url
 
 
 class Instance:
