@@ -36,6 +36,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self._url = url
         self._engine = _engine(url)
+        self._is_in_memory = self._engine.url.get_backend_name() == "sqlite" and not self._engine.url.database
         self._reader = self._engine.execution_options(reading=True)
 
     def prepare(self) -> bool:
@@ -55,12 +56,13 @@ class Database:
         SQLite alters a table by making it anew under another name: foreign keys are not enforced meanwhile, which it
         allows to change outside of transactions only (https://sqlite.org/lang_altertable.html, section 7).
         """
-        engine = _engine(self._url, foreign_keys=False)
+        engine = self._engine if self._is_in_memory else _engine(self._url, foreign_keys=False)
         try:
             with _translated(), engine.begin() as connection:
                 yield connection
         finally:
-            engine.dispose()
+            if engine is not self._engine:
+                engine.dispose()
 
     @contextmanager
     def writing(self) -> Iterator[Session]:

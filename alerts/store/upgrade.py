@@ -12,7 +12,9 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, text
 
+import alerts.access.tables  # noqa: F401 - its tables belong to the schema
 from alerts.errors import SettingsRefused
+from alerts.store.schema import Base
 
 FOLDER = Path(__file__).parent / "migrations"
 VERSIONS = FOLDER / "versions"
@@ -33,6 +35,8 @@ def configuration(connection: Connection) -> Config:
 def upgrade(connection: Connection) -> bool:
     """Take all steps that are missing, inside the caller's transaction; says whether the database was new.
 
+    A new one gets the tables of this version at once; a test holds the steps to lead to the same.
+
     Raises:
         SettingsRefused: the database is of a later version.
     """
@@ -45,7 +49,11 @@ def upgrade(connection: Connection) -> bool:
     at = MigrationContext.configure(connection).get_current_revision()
     if at is not None and at == steps.get_current_head():
         return is_new
-    if at is None and not is_new:
+    if is_new:
+        Base.metadata.create_all(connection)
+        command.stamp(config, "head")
+        return True
+    if at is None:
         command.stamp(config, FIRST)
     try:
         command.upgrade(config, "head")

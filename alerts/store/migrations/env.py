@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 from alembic import context
 
-import alerts.access.tables  # noqa: F401 - its tables belong to the schema
 from alerts.store.schema import Base, Instant
 
 

@@ -120,7 +120,7 @@ class Ward:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of this version, made once: its steps take a fifth of a second."""
+    """A store of this version, made once."""
     file = tmp_path_factory.mktemp("store") / "empty.sqlite3"
     database = Database(f"sqlite:///{file}")
     database.prepare()

@@ -10,7 +10,6 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-import alerts.access.tables  # noqa: F401 - its tables belong to the schema
 from alerts.errors import SettingsRefused
 from alerts.store.database import Database
 from alerts.store.schema import Base
