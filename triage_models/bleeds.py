@@ -1,18 +1,23 @@
 """What a segmented bleed measures: per slice (`TypeFinding`), and over a series (`BleedMeasurement`).
 
-Law: a measurement carries its uncertainty, taken from how wrong the model's volumes were on its evaluation set; where
-that was never measured it says so by `None`.
+Laws: a volume is the sum of the segmentation's probabilities, not the count of what is more likely than not: the sum is
+right on average also where the network is unsure. A measurement carries its uncertainty, which `tocsin calibrate` takes
+from a labelled set; where that was never measured it says so by `None`.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from triage_models.manifest import MeasurementFit, OffsetFit, PowerFit
+from triage_models.midline import ImageSide, side_of
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
 
 _MOST_SPACING_MM = 6.0
 """A slice stands for at most this much of the axis: gaps between the slices seen are not filled in."""
@@ -20,62 +25,73 @@ _MOST_SPACING_MM = 6.0
 _ALONE_MM = 5.0
 
 
-class ImageSide(StrEnum):
-    """Side in image coordinates; the caller maps it to the patient by the slice's orientation."""
-
-    IMAGE_LEFT = "image_left"
-    IMAGE_RIGHT = "image_right"
-    MIDLINE = "midline"
-
-
 class TypeFinding(BaseModel):
-    """One type's segmentation in one slice: area, mean density, longest extent, side and centroid (image fractions)."""
+    """One type's segmentation in one slice: area, mean density, longest extent, side and centroid (image fractions).
+
+    `left`, `right`: shares of the area on either side of the head's middle, in the image.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    area_mm2: float = Field(ge=0)
+    area_mm2: NotNegative
     mean_hu: float
-    diameter_mm: float = Field(ge=0)
-    side: ImageSide
+    diameter_mm: NotNegative
+    left: Fraction
+    right: Fraction
     centroid: tuple[Fraction, Fraction]
+
+    @property
+    def side(self) -> ImageSide:
+        """Where most of it is."""
+        return side_of(self.left, self.right)
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What was segmented in one slice; `expected_mm2`: per type the sum of probabilities, as an area."""
+
+    position_mm: float
+    findings: Mapping[str, TypeFinding]
+    expected_mm2: Mapping[str, float] = field(default_factory=dict)
+
+
+class Measured(BaseModel):
+    """A value and the interval that holds 95 % of new cases (None: never compared with a truth)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: float
+    low: float | None = None
+    high: float | None = None
 
 
 class BleedMeasurement(BaseModel):
     """One type over a series.
 
-    `volume_ml` with an interval that held 95 % of the evaluation's errors (None: never measured); `mean_hu` weighted by
-    area; `diameter_mm` the longest extent in a slice, `extent_mm` along the axis; `side` of most of the area, in image
-    coordinates; `slices` in which it was segmented.
+    `mean_hu` weighted by area; `diameter_mm` the longest extent in a slice, `extent_mm` along the axis; `side` by area,
+    in image coordinates; `slices`: indices of those given in which it was segmented, from foot to head.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: str
-    volume_ml: float = Field(ge=0)
-    volume_interval_ml: tuple[float, float] | None
-    mean_hu: float
-    diameter_mm: float = Field(ge=0)
-    extent_mm: float = Field(ge=0)
+    volume_ml: Measured
+    mean_hu: Measured
+    diameter_mm: Measured
+    extent_mm: NotNegative
     side: ImageSide
-    slices: int = Field(ge=1)
+    slices: tuple[int, ...] = Field(min_length=1)
 
 
-def measure_bleeds(
-    readings: Sequence[tuple[float, Mapping[str, TypeFinding]]],
-    relative_errors: Mapping[str, tuple[float, float, float]],
-) -> list[BleedMeasurement]:
-    """Measurements of (position mm, findings) of the slices seen, in any order; largest volume first.
-
-    `relative_errors`: per type the 2.5 %, 50 % and 97.5 % quantile of true over segmented volume; the volume is
-    corrected by the middle one.
-    """
-    shares = _shares(np.array([position for position, _ in readings], np.float64))
-    found: dict[str, list[tuple[float, float, TypeFinding]]] = defaultdict(list)
-    for share, (position, findings) in zip(shares, readings, strict=True):
-        for name, finding in findings.items():
-            found[name].append((position, float(share), finding))
-    measured = [_measurement(name, rows, relative_errors.get(name)) for name, rows in found.items()]
-    return sorted(measured, key=lambda m: -m.volume_ml)
+def measure_bleeds(slices: Sequence[Segmented], fit: MeasurementFit) -> list[BleedMeasurement]:
+    """Measurements from the slices seen, in any order; largest volume first. An empty fit leaves them as segmented."""
+    shares = _shares(np.array([s.position_mm for s in slices], np.float64))
+    found: dict[str, list[int]] = defaultdict(list)
+    for index in sorted(range(len(slices)), key=lambda i: slices[i].position_mm):
+        for name in slices[index].findings:
+            found[name].append(index)
+    measured = [_measurement(name, slices, indices, shares, fit) for name, indices in found.items()]
+    return sorted(measured, key=lambda m: -m.volume_ml.value)
 
 
 def _shares(positions_mm: np.ndarray) -> np.ndarray:
@@ -88,27 +104,36 @@ def _shares(positions_mm: np.ndarray) -> np.ndarray:
     return share
 
 
-def _interval(segmented_ml: float, errors: tuple[float, float, float] | None) -> tuple[float, float] | None:
-    return None if errors is None else (round(segmented_ml * errors[0], 2), round(segmented_ml * errors[2], 2))
-
-
 def _measurement(
-    name: str, rows: list[tuple[float, float, TypeFinding]], errors: tuple[float, float, float] | None
+    name: str, slices: Sequence[Segmented], indices: Sequence[int], shares: np.ndarray, fit: MeasurementFit
 ) -> BleedMeasurement:
-    areas = np.array([finding.area_mm2 for _, _, finding in rows])
-    shares = np.array([share for _, share, _ in rows])
-    segmented = float((areas * shares).sum() / 1000)
-    by_side: dict[ImageSide, float] = defaultdict(float)
-    for _, _, finding in rows:
-        by_side[finding.side] += finding.area_mm2
-    positions = [position for position, _, _ in rows]
+    findings = [slices[i].findings[name] for i in indices]
+    areas = np.array([finding.area_mm2 for finding in findings])
+    left, right = (float(np.average([getattr(f, side) for f in findings], weights=areas)) for side in ("left", "right"))
+    positions = [slices[i].position_mm for i in indices]
+    mean_hu = float(np.average([f.mean_hu for f in findings], weights=areas))
+    diameter_mm = max(finding.diameter_mm for finding in findings)
     return BleedMeasurement(
         type=name,
-        volume_ml=round(segmented if errors is None else segmented * errors[1], 2),
-        volume_interval_ml=_interval(segmented, errors),
-        mean_hu=round(float(np.average([f.mean_hu for _, _, f in rows], weights=areas)), 1),
-        diameter_mm=max(finding.diameter_mm for _, _, finding in rows),
-        extent_mm=round(max(positions) - min(positions) + float(shares.mean()), 1),
-        side=max(by_side, key=lambda side: by_side[side]),
-        slices=len(rows),
+        volume_ml=_rounded(_volume_ml(name, slices, shares), fit.volume_ml.get(name), 2),
+        mean_hu=_rounded(mean_hu, fit.mean_hu.get(name), 1),
+        diameter_mm=_rounded(diameter_mm, fit.diameter_mm.get(name), 1),
+        extent_mm=round(max(positions) - min(positions) + float(shares[list(indices)].mean()), 1),
+        side=side_of(left, right),
+        slices=tuple(indices),
     )
+
+
+def _volume_ml(name: str, slices: Sequence[Segmented], shares: np.ndarray) -> float:
+    """Of every slice, also of those in which nothing is sure: the rim of a bleed is there."""
+    areas = [
+        max(s.expected_mm2.get(name, 0.0), s.findings[name].area_mm2 if name in s.findings else 0.0) for s in slices
+    ]
+    return float((np.array(areas) * shares).sum() / 1000)
+
+
+def _rounded(value: float, fit: PowerFit | OffsetFit | None, digits: int) -> Measured:
+    if fit is None:
+        return Measured(value=round(value, digits))
+    best, low, high = (round(v, digits) for v in fit.estimate(value))
+    return Measured(value=best, low=low, high=high)

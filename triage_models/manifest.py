@@ -70,6 +70,47 @@ class InputContract(Frozen):
     margin: float = Field(ge=0, le=0.5, description="share of the head's box added on every side")
 
 
+class PowerFit(Frozen):
+    """true ≈ factor · measured^exponent; 95 % of new cases are expected between `low` and `high` times that.
+
+    `n`: labelled cases that it was fitted on.
+    """
+
+    factor: float = Field(gt=0)
+    exponent: float = Field(gt=0)
+    low: float = Field(gt=0, le=1)
+    high: float = Field(ge=1)
+    n: int = Field(ge=1)
+
+    def estimate(self, measured: float) -> tuple[float, float, float]:
+        """(value, low, high) for something measured, 0 or more."""
+        value = self.factor * float(measured**self.exponent)
+        return value, self.low * value, self.high * value
+
+
+class OffsetFit(Frozen):
+    """true ≈ measured + offset; 95 % of new cases are expected between `low` and `high` added to that."""
+
+    offset: float
+    low: float = Field(le=0)
+    high: float = Field(ge=0)
+    n: int = Field(ge=1)
+
+    def estimate(self, measured: float) -> tuple[float, float, float]:
+        """(value, low, high) for something measured."""
+        value = measured + self.offset
+        return value, value + self.low, value + self.high
+
+
+class MeasurementFit(Frozen):
+    """How what is segmented relates to what is there, per type; what is not named was never compared with a truth."""
+
+    volume_ml: dict[str, PowerFit] = {}
+    diameter_mm: dict[str, PowerFit] = {}
+    mean_hu: dict[str, OffsetFit] = {}
+    midline_shift_mm: OffsetFit | None = None
+
+
 class Quantiles(Frozen):
     """Quantiles 0, 5 … 100 % of a score on the calibration set, for drift monitoring."""
 
@@ -98,8 +139,10 @@ class Manifest(Frozen):
     limitations: tuple[str, ...] = ()
     metrics: dict[str, float]
     volume_errors: dict[str, tuple[float, float, float]] = Field(
-        default={}, description="per type: 2.5 %, 50 % and 97.5 % quantile of true over segmented volume"
+        default={},
+        description="per type: 2.5 %, 50 % and 97.5 % quantile of true over measured volume, on the evaluation set",
     )
+    measurements: MeasurementFit = MeasurementFit()
     reference_scores: Quantiles
     code_version: str
     trained_on: date

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
-from triage_models.bleeds import BleedMeasurement, Fraction, ImageSide, TypeFinding, measure_bleeds
+from triage_models.bleeds import BleedMeasurement, Fraction, NotNegative, Segmented, TypeFinding, measure_bleeds
 from triage_models.errors import InferenceFailed, UnreadableSlice
 from triage_models.framing import Box, clip_window, cut, head_box, paste
 from triage_models.labels import LABELS, TYPES
 from triage_models.manifest import Manifest, load_manifest, verified_bytes
+from triage_models.midline import Midline, enclosed, head_midline, shares
 from triage_models.ports import Array, Runtime
 from triage_models.runtimes.onnx_cpu import OnnxCpu
 from triage_models.series_score import series_features, series_probabilities, stack_readings
@@ -30,7 +31,7 @@ HEAT_MAP_SIZE = 96
 
 _PRESENT = 0.5
 _LEAST_AREA_MM2 = 10.0
-_MIDLINE_SHARE = 0.06
+_POSSIBLE = 0.1
 _BATCH = 16
 
 
@@ -51,7 +52,10 @@ class SliceReading(BaseModel):
     """What was read in one slice: small enough to be kept for every slice of a running series.
 
     `probabilities` (no type above `any`) and calibrated `logits` in the order of LABELS; `embedding` int8 values;
-    `heat_map_peak` (row, column) as fractions of the image; `brain_share`: how much of the head's box looks like brain.
+    `heat_map_peak` (row, column) as fractions of the image; `peak_across`: its distance from the head's middle as a
+    share of the head's width, negative to the image's left; `expected_mm2`: per type that is possible anywhere in the
+    slice the sum of the segmentation's probabilities, as an area; `brain_share`: how much of the head's box looks like
+    brain.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,21 +65,22 @@ class SliceReading(BaseModel):
     embedding: tuple[Annotated[int, Field(ge=-127, le=127)], ...]
     heat_map_peak: tuple[Fraction, Fraction]
     heat_map_peak_value: Fraction
+    peak_across: float = 0.0
     findings: dict[str, TypeFinding]
+    expected_mm2: dict[str, NotNegative] = {}
     brain_share: Fraction
 
 
 class SeriesScore(BaseModel):
     """Six series probabilities from the slices so far.
 
-    `strongest` per label: index into the readings given. `volume_ml`: as segmented, uncorrected; people get `measure`.
+    `strongest` per label: index into the readings given. What is told of a bleed's size comes from `Reader.measure`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     probabilities: tuple[Fraction, ...] = Field(min_length=6, max_length=6)
     strongest: tuple[int, ...] = Field(min_length=6, max_length=6)
-    volume_ml: dict[str, float]
     slices: int
 
     @property
@@ -126,18 +131,15 @@ class Reader:
         triples = [(position, r.logits, _areas(r)) for position, r in readings]
         positions, logits, areas = stack_readings(triples)
         features = series_features(positions, logits, areas)
-        volumes = np.expm1(features[:, -1])
         return SeriesScore(
             probabilities=series_probabilities(self.manifest, features),
             strongest=tuple(int(i) for i in logits.argmax(0)),
-            volume_ml={name: round(float(v), 2) for name, v in zip(LABELS, volumes, strict=True)},
             slices=len(readings),
         )
 
     def measure(self, readings: Sequence[tuple[float, SliceReading]]) -> list[BleedMeasurement]:
         """Volume, density, side and size of each type segmented in the readings, largest first."""
-        found = [(position, reading.findings) for position, reading in readings]
-        return measure_bleeds(found, self.manifest.volume_errors)
+        return measure_bleeds([segmented(*pair) for pair in readings], self.manifest.measurements)
 
     def _read_batch(self, slices: Sequence[HeadSlice]) -> list[tuple[SliceReading, NDArray[np.uint8]]]:
         framed = [self._frame(s) for s in slices]
@@ -168,14 +170,19 @@ class Reader:
         probabilities = np.minimum(probabilities, probabilities[0])
         heat = paste(_heat(segmentation, probabilities), box, s.voxels_hu.shape, _heat_shape(s.voxels_hu.shape))
         peak = np.unravel_index(int(heat.argmax()), heat.shape)
+        down, across = ((float(i) + 0.5) / n for i, n in zip(peak, heat.shape, strict=True))
+        inside, small = enclosed(square)
+        midline = head_midline(inside)
         reading = SliceReading(
             probabilities=tuple(round(float(p), 5) for p in probabilities),
             logits=tuple(round(float(v), 3) for v in calibrated),
             embedding=tuple(int(v) for v in np.clip(np.rint(embedding * 32), -127, 127)),
-            heat_map_peak=((float(peak[0]) + 0.5) / heat.shape[0], (float(peak[1]) + 0.5) / heat.shape[1]),
+            heat_map_peak=(down, across),
+            peak_across=_from_middle(s, box, midline, down, across),
             heat_map_peak_value=float(np.clip(heat.max(), 0, 1)),
-            findings=_findings(s, square, box, segmentation),
-            brain_share=_brain_share(square),
+            findings=_findings(s, square, box, segmentation, midline),
+            expected_mm2=_expected_mm2(_cell_mm2(s, box, segmentation), segmentation),
+            brain_share=_brain_share(inside, small),
         )
         return reading, np.clip(np.rint(heat * 255), 0, 255).astype(np.uint8)
 
@@ -209,9 +216,31 @@ def _heat_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
-def _findings(s: HeadSlice, square: Array, box: Box, segmentation: Array) -> dict[str, TypeFinding]:
+def segmented(position_mm: float, reading: SliceReading) -> Segmented:
+    """What a reading says of the segmentation alone."""
+    return Segmented(position_mm, reading.findings, reading.expected_mm2)
+
+
+def _from_middle(s: HeadSlice, box: Box, midline: Midline, down: float, across: float) -> float:
+    """How far a point (image fractions) lies from the head's middle, as a share of the box's width."""
+    row = (down * s.voxels_hu.shape[0] - box.top) / box.height
+    column = (across * s.voxels_hu.shape[1] - box.left) / box.width
+    return round(float(column - (midline.top + (midline.bottom - midline.top) * row)), 4)
+
+
+def _cell_mm2(s: HeadSlice, box: Box, segmentation: Array) -> float:
+    return float(box.height * s.pixel_spacing_mm[0] * box.width * s.pixel_spacing_mm[1] / segmentation[0].size)
+
+
+def _expected_mm2(cell_mm2: float, segmentation: Array) -> dict[str, float]:
+    """Per type that is possible somewhere in the slice."""
+    areas = zip(TYPES, segmentation, strict=True)
+    return {name: round(float(layer.sum()) * cell_mm2, 1) for name, layer in areas if layer.max() >= _POSSIBLE}
+
+
+def _findings(s: HeadSlice, square: Array, box: Box, segmentation: Array, midline: Midline) -> dict[str, TypeFinding]:
     """Area, density, side and centroid of each type that covers at least 10 mm²."""
-    cell_mm2 = box.height * s.pixel_spacing_mm[0] * box.width * s.pixel_spacing_mm[1] / segmentation[0].size
+    cell_mm2 = _cell_mm2(s, box, segmentation)
     hu = square.reshape(segmentation.shape[1], -1, segmentation.shape[2], square.shape[1] // segmentation.shape[2])
     hu = hu.mean((1, 3))
     out = {}
@@ -219,26 +248,26 @@ def _findings(s: HeadSlice, square: Array, box: Box, segmentation: Array) -> dic
         sure = np.where(layer >= _PRESENT, layer, 0)
         area = float(sure.sum()) * cell_mm2
         if area >= _LEAST_AREA_MM2:
-            out[name] = _finding(sure, hu, area, box, s)
+            out[name] = _finding(sure, hu, area, box, s, midline)
     return out
 
 
-def _finding(sure: Array, hu: Array, area: float, box: Box, s: HeadSlice) -> TypeFinding:
+def _finding(sure: Array, hu: Array, area: float, box: Box, s: HeadSlice, midline: Midline) -> TypeFinding:
     shape = s.voxels_hu.shape
     row, column = ndimage.center_of_mass(sure)
     down, across = (row + 0.5) / sure.shape[0], (column + 0.5) / sure.shape[1]
-    if abs(across - 0.5) < _MIDLINE_SHARE:
-        side = ImageSide.MIDLINE
-    else:
-        side = ImageSide.IMAGE_LEFT if across < 0.5 else ImageSide.IMAGE_RIGHT
+    left, right = shares(sure, midline)
     centroid = (
         float(np.clip((box.top + down * box.height) / shape[0], 0, 1)),
         float(np.clip((box.left + across * box.width) / shape[1], 0, 1)),
     )
-    mean = float((hu * sure).sum() / sure.sum())
-    diameter = round(_diameter_mm(sure > 0, box, s.pixel_spacing_mm), 1)
     return TypeFinding(
-        area_mm2=round(area, 1), mean_hu=round(mean, 1), diameter_mm=diameter, side=side, centroid=centroid
+        area_mm2=round(area, 1),
+        mean_hu=round(float((hu * sure).sum() / sure.sum()), 1),
+        diameter_mm=round(_diameter_mm(sure > 0, box, s.pixel_spacing_mm), 1),
+        left=round(left, 3),
+        right=round(right, 3),
+        centroid=centroid,
     )
 
 
@@ -255,9 +284,6 @@ def _diameter_mm(inside: NDArray[np.bool_], box: Box, spacing_mm: tuple[float, f
     return float(np.ptp(along, axis=0).max() + cell_mm.mean())
 
 
-def _brain_share(square: Array) -> float:
+def _brain_share(inside: NDArray[np.bool_], small: Array) -> float:
     """Soft tissue enclosed by bone, as a share of the head's box; independent of the network."""
-    small = square[::4, ::4]
-    bone = small >= 74.0
-    enclosed = ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(bone, 2), iterations=2))[2:-2, 2:-2]
-    return round(float((enclosed & (small > 12) & (small < 70)).mean()), 4)
+    return round(float((inside & (small > 12) & (small < 70)).mean()), 4)

@@ -53,7 +53,7 @@ class FakeReader:
 
     def score(self, readings: Sequence[tuple[float, SliceReading]]) -> SeriesScore:
         best = max(reading.probabilities[0] for _, reading in readings)
-        return SeriesScore(probabilities=(best,) * 6, strongest=(0,) * 6, volume_ml={}, slices=len(readings))
+        return SeriesScore(probabilities=(best,) * 6, strongest=(0,) * 6, slices=len(readings))
 
     @staticmethod
     def _reading(s: HeadSlice) -> SliceReading:

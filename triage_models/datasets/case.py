@@ -3,7 +3,7 @@
 A synthetic set on disk is a folder of `case-<seed>.npz`, one series each, made by `write_case`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from triage_models.errors import DatasetError
 from triage_models.labels import LABELS, TYPES
 from triage_models.reader import HeadSlice
 from triage_models.synthetic.series import Setting, generate
+from triage_models.synthetic.truth import longest_mm, mean_hu
 
 _EXTENT_MM = 160.0
 
@@ -23,7 +24,8 @@ class Case:
     """One series with its truth.
 
     `slices` in the order of `positions_mm` `[S]`; `slice_labels` bool `[S, 6]` or None when only the series is
-    labelled; `labels` bool `[6]`; `volumes_ml` per type when known; `kernel` and `thickness_mm` for subgroups.
+    labelled; `labels` bool `[6]`; `volumes_ml`, `diameters_mm` (longest in a slice) and `mean_hu` (0–80) per type when
+    known; `kernel` and `thickness_mm` for subgroups.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Case:
     kernel: str
     volumes_ml: dict[str, float] = field(default_factory=dict)
     areas_mm2: NDArray[np.float64] | None = None
+    diameters_mm: dict[str, float] = field(default_factory=dict)
+    mean_hu: dict[str, float] = field(default_factory=dict)
 
     def without_pixels(self) -> "Case":
         """The same truth, lighter."""
@@ -61,6 +65,8 @@ def write_case(folder: Path, seed: int, setting: Setting, *, bleed_share: float 
             spacing_mm=np.array([*s.pixel_spacing_mm, s.thickness_mm]),
             kernel=np.array(s.kernel),
             volumes_ml=np.array([s.volumes_ml[name] for name in TYPES]),
+            diameters_mm=np.array([longest_mm(s, code) for code in range(1, 6)]),
+            mean_hu=np.array([mean_hu(s, code) for code in range(1, 6)]),
         )
     partial.replace(path)
     return path
@@ -82,7 +88,15 @@ def read_case(path: Path) -> Case:
             kernel=str(data["kernel"]),
             volumes_ml=dict(zip(TYPES, (float(v) for v in data["volumes_ml"]), strict=True)),
             areas_mm2=data["areas_mm2"].astype(np.float64),
+            diameters_mm=_per_type(data, "diameters_mm"),
+            mean_hu=_per_type(data, "mean_hu"),
         )
+
+
+def _per_type(data: Mapping[str, NDArray[np.float64]], name: str) -> dict[str, float]:
+    """What is known of the types that are there; a set that was made before this was recorded knows nothing."""
+    values = data[name] if name in data else np.full(len(TYPES), np.nan)
+    return {label: float(value) for label, value in zip(TYPES, values, strict=True) if np.isfinite(value)}
 
 
 def synthetic_cases(folder: Path) -> Iterator[Case]:

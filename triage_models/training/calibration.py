@@ -1,22 +1,33 @@
-"""Turns a trained network into something that may speak: calibrated probabilities, a series model, three thresholds.
+"""Turns a trained network into something that may speak: calibrated probabilities, a series model, three thresholds,
+and measurements with their uncertainty.
 
-Order: slice calibration → series model on prefixes → thresholds, each from the same labelled cases, which must be none
-that the network was trained on. Works for any labelled set and any model folder (`tocsin calibrate`).
+Order: slice calibration → series model on prefixes → thresholds → measurements, each from the same labelled cases,
+which must be none that the network was trained on. Works for any labelled set and model folder (`tocsin calibrate`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
+from triage_models.bleeds import BleedMeasurement, measure_bleeds
 from triage_models.datasets.case import Case
 from triage_models.labels import LABELS, TYPES
-from triage_models.manifest import Calibration, Manifest, Quantiles, SeriesHead, Threshold, Thresholds
-from triage_models.reader import Reader, SliceReading
+from triage_models.manifest import (
+    Calibration,
+    Manifest,
+    MeasurementFit,
+    Quantiles,
+    SeriesHead,
+    Threshold,
+    Thresholds,
+)
+from triage_models.reader import Reader, SliceReading, segmented
 from triage_models.series_score import series_features, series_probabilities
+from triage_models.training.measurement_fit import fit_measurements
 from triage_models.training.measures import order_statistic_threshold
 from triage_models.training.pictures import as_picture
 
@@ -30,7 +41,7 @@ _LEAST_SERIES_THRESHOLD = 0.02
 
 @dataclass(frozen=True)
 class ReadCase:
-    """A case after the network: positions `[S]`, logits `[S, 6]`, areas mm² `[S, 6]`, labels."""
+    """A case after the network: positions `[S]`, logits `[S, 6]`, areas mm² `[S, 6]`, labels, bleeds as measured."""
 
     case_name: str
     positions_mm: Matrix
@@ -38,6 +49,7 @@ class ReadCase:
     areas_mm2: Matrix
     slice_labels: NDArray[np.bool_] | None
     labels: NDArray[np.bool_]
+    bleeds: tuple[BleedMeasurement, ...] = ()
 
 
 def read_cases(reader: Reader, cases: Iterable[Case]) -> list[ReadCase]:
@@ -48,6 +60,7 @@ def read_cases(reader: Reader, cases: Iterable[Case]) -> list[ReadCase]:
 def read_case(reader: Reader, case: Case) -> ReadCase:
     """One case through the reader."""
     readings = [reading for reading, _ in reader.read(case.slices)]
+    slices = [segmented(float(p), r) for p, r in zip(case.positions_mm, readings, strict=True)]
     return ReadCase(
         case.name,
         case.positions_mm,
@@ -55,6 +68,7 @@ def read_case(reader: Reader, case: Case) -> ReadCase:
         np.array([areas_of(r) for r in readings]),
         case.slice_labels,
         case.labels,
+        tuple(measure_bleeds(slices, reader.manifest.measurements)),
     )
 
 
@@ -120,7 +134,7 @@ def apply_calibration(case: ReadCase, table: dict[str, Calibration]) -> ReadCase
     temperature = np.array([table[name].temperature for name in LABELS])
     bias = np.array([table[name].bias for name in LABELS])
     logits = np.clip(case.logits / temperature + bias, -12, 12)
-    return ReadCase(case.case_name, case.positions_mm, logits, case.areas_mm2, case.slice_labels, case.labels)
+    return replace(case, logits=logits)
 
 
 def fit_series(cases: Sequence[ReadCase], seed: int) -> dict[str, SeriesHead]:
@@ -177,13 +191,10 @@ def series_curve(case: ReadCase, order: NDArray[np.intp], heads: dict[str, Serie
     return out
 
 
-def series_outcome(manifest: Manifest, case: ReadCase) -> tuple[Matrix, dict[str, float]]:
-    """(six series probabilities, volume in mL per type) of the whole series."""
+def series_outcome(manifest: Manifest, case: ReadCase) -> Matrix:
+    """Six series probabilities of the whole series."""
     features = series_features(case.positions_mm, case.logits, case.areas_mm2)
-    volumes = np.expm1(features[:, -1])
-    return np.array(series_probabilities(manifest, features)), dict(
-        zip(TYPES, (float(v) for v in volumes[1:]), strict=True)
-    )
+    return np.array(series_probabilities(manifest, features))
 
 
 def choose_thresholds(
@@ -265,10 +276,9 @@ def _chosen(
 
 
 def recalibrated(reader: Reader, cases: Sequence[Case], *, alpha: float, seed: int, today: date) -> Manifest:
-    """A manifest like the reader's with calibration, series model and thresholds fitted on `cases`."""
-    neutral = reader.manifest.model_copy(
-        update={"calibration": {name: Calibration(temperature=1.0) for name in LABELS}}
-    )
+    """A manifest like the reader's with calibration, series model, thresholds and measurements fitted on `cases`."""
+    nothing = {name: Calibration(temperature=1.0) for name in LABELS}
+    neutral = reader.manifest.model_copy(update={"calibration": nothing, "measurements": MeasurementFit()})
     plain = Reader(neutral, reader.runtime)
     read = read_cases(plain, cases)
     pictures, truth = read_pictures(plain, cases, seed)
@@ -282,6 +292,13 @@ def recalibrated(reader: Reader, cases: Sequence[Case], *, alpha: float, seed: i
     scale = np.array([table[name].temperature for name in LABELS]), np.array([table[name].bias for name in LABELS])
     shifted = (np.clip(pictures / scale[0] + scale[1], -12, 12), truth)
     thresholds, quantiles = choose_thresholds(calibrated, heads, shifted, alpha=alpha, seed=seed, today=today)
+    measurements = fit_measurements([(case, one.bleeds) for case, one in zip(cases, read, strict=True)])
     return reader.manifest.model_copy(
-        update={"calibration": table, "series": heads, "thresholds": thresholds, "reference_scores": quantiles}
+        update={
+            "calibration": table,
+            "series": heads,
+            "thresholds": thresholds,
+            "reference_scores": quantiles,
+            "measurements": measurements,
+        }
     )

@@ -47,7 +47,8 @@ def read_outcomes(reader: Reader, cases: Iterable[Case], seed: int = 3) -> list[
 
 def _outcome(reader: Reader, case: Case, rng: np.random.Generator) -> Outcome:
     read = read_one(reader, case)
-    probabilities, volumes = series_outcome(reader.manifest, read)
+    probabilities = series_outcome(reader.manifest, read)
+    volumes = {bleed.type: bleed.volume_ml.value for bleed in read.bleeds}
     curves = tuple(
         series_curve(read, order, reader.manifest.series) for order in arrival_orders(rng, read.positions_mm)
     )
@@ -100,7 +101,7 @@ _SUFFIXES = (("", "value"), ("_low", "low"), ("_high", "high"))
 
 
 def volume_errors(outcomes: Sequence[Outcome]) -> dict[str, tuple[float, float, float]]:
-    """Per type the 2.5 %, 50 % and 97.5 % quantile of true over segmented volume, where both are at least 0.5 mL."""
+    """Per type the 2.5 %, 50 % and 97.5 % quantile of true over measured volume, where both are at least 0.5 mL."""
     out = {}
     for name in TYPES:
         pairs = [(o.case.volumes_ml.get(name, 0.0), o.volumes_ml.get(name, 0.0)) for o in outcomes]
@@ -253,5 +254,20 @@ def _volume_figures(outcomes: Sequence[Outcome]) -> Figures:
             "median_absolute_error_ml": round(float(np.median(np.abs(error))), 2),
             "limits_of_agreement_ml": [round(float(v), 1) for v in np.quantile(error, (0.025, 0.975))],
             "correlation": round(float(np.corrcoef(pairs.T)[0, 1]), 3),
+            "within_interval": _within_interval(outcomes, name),
         }
     return out
+
+
+def _within_interval(outcomes: Sequence[Outcome], name: str) -> dict[str, float | None]:
+    """How often the truth lay in the interval told, of the bleeds of a type that were there and segmented."""
+    told = [
+        bleed.volume_ml.low <= o.case.volumes_ml[name] <= bleed.volume_ml.high
+        for o in outcomes
+        for bleed in o.read.bleeds
+        if bleed.type == name
+        and o.case.volumes_ml.get(name, 0.0) >= _LEAST_VOLUME_ML
+        and bleed.volume_ml.low is not None
+        and bleed.volume_ml.high is not None
+    ]
+    return _named(proportion_interval(sum(told), len(told)))
