@@ -69,7 +69,7 @@ async def run(settings: StreamsSettings) -> None:
         metrics=metrics,
         clock=lambda: datetime.now(UTC),
         executor=ThreadPoolExecutor(1, "pixels"),
-        caught_up=wiring.caught_up,
+        heard_until=wiring.heard_until,
     )
     attach(wiring, processor)
     exposition = Exposition(registry, health_of(wiring, processor), (settings.metrics_host, settings.metrics_port))

@@ -92,6 +92,8 @@ class Progress:
     """Last offset that was processed since the partitions were assigned."""
     ranges: dict[Place, tuple[int, int]] = field(default_factory=dict)
     """First and end offset of each partition, by the broker's account."""
+    heard: dict[int, datetime] = field(default_factory=dict)
+    """When the last slice was accepted that was processed of each partition."""
     last_progress: datetime = field(default_factory=lambda: datetime.now(UTC))
     ready: bool = False
 
@@ -106,6 +108,7 @@ class Progress:
     def begin(self) -> None:
         """Partitions are assigned, state is recovered, and it is known where each partition goes on."""
         self.done.clear()
+        self.heard.clear()
         self.looks.clear()
         self.ready = True
 
@@ -173,13 +176,15 @@ class Wiring:
 
     # Position
 
-    def caught_up(self, partition: int) -> bool:
-        """Has every slice that is in the partition been processed?"""
+    def heard_until(self, partition: int) -> datetime | None:
+        """What was accepted before this instant and is in the partition has been processed; None: not known."""
         place = (topics.SLICES.name, partition)
         highwater = self.app.consumer.highwater(TP(*place))
         if not self.progress.ready or highwater is None:
-            return False
-        return self.next_offset(place) >= max(int(highwater), self.progress.ranges.get(place, (0, 0))[1])
+            return None
+        if self.next_offset(place) >= max(int(highwater), self.progress.ranges.get(place, (0, 0))[1]):
+            return datetime.now(UTC)
+        return self.progress.heard.get(partition)
 
     def next_offset(self, place: Place) -> int:
         """The offset that has to be processed next."""
@@ -296,6 +301,7 @@ async def _slice(wiring: Wiring, processor: SeriesProcessor, message: Message) -
     await processor.slice_arrived(
         header, message.value or b"", message.partition, message.offset, SetAside(wiring, message)
     )
+    wiring.progress.heard[message.partition] = header.accepted_at
 
 
 async def _series(processor: SeriesProcessor, message: Message) -> None:

@@ -10,13 +10,22 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from streams import verdict as verdicts
 from streams.closing import ClosingRules, closed_by
 from streams.contracts.deadletters import DeadLetterReason
-from streams.contracts.findings import Clocks, FindingProduced, FindingReason, KeySlice, Model, Outcome, SliceReason
+from streams.contracts.findings import (
+    Clocks,
+    ClosedBy,
+    FindingProduced,
+    FindingReason,
+    KeySlice,
+    Model,
+    Outcome,
+    SliceReason,
+)
 from streams.contracts.series import SeriesClockTicked, SeriesLedgerEntry
 from streams.contracts.slices import SliceAccepted
 from streams.evidence import KEY_SLICES, key_slice, labelled, most_suspicious
@@ -41,6 +50,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+TICK_AGAIN = timedelta(seconds=2)
+
 DEFAULT_INTERVAL_MM = 5.0
 """Between slices without geometry, ordered by InstanceNumber."""
 
@@ -52,7 +63,8 @@ class SeriesProcessor:
     Args:
         clock: the time now, aware.
         executor: one thread; pixels are worked on there.
-        caught_up: has everything that is in a slice partition been processed? Silence means nothing before that.
+        heard_until: everything that was accepted before this instant on a slice partition has been processed; now
+            where nothing waits, None where it is not known. Silence means nothing beyond it.
     """
 
     store: StateStore
@@ -64,8 +76,10 @@ class SeriesProcessor:
     metrics: StreamsMetrics
     clock: Callable[[], datetime]
     executor: Executor
-    caught_up: Callable[[int], bool]
+    heard_until: Callable[[int], datetime | None]
     _open: dict[str, SeriesState] = field(default_factory=dict)
+    _ticked: dict[str, datetime] = field(default_factory=dict)
+    """When the last tick of a series was asked for that has not come yet."""
 
     # Messages
 
@@ -94,9 +108,13 @@ class SeriesProcessor:
         await self.store.save(state, ())
 
     async def ticked(self, tick: SeriesClockTicked, partition: int) -> None:
-        """Close the series if the evidence says so."""
+        """Close the series if the evidence says so.
+
+        The tick came by the ledger's own partition: whatever happened before it is known.
+        """
+        self._ticked.pop(tick.series_key, None)
         state = self._state(tick.study_key, tick.series_key, partition)
-        reason = self._closable(state)
+        reason = self._closable(state, tick.at)
         if reason is None:
             return
         entries = await self._read_leftovers(state)
@@ -113,13 +131,17 @@ class SeriesProcessor:
     # Time
 
     def due(self) -> list[SeriesClockTicked]:
-        """Ticks for the series that could be closed now."""
+        """Ticks for the series that could be closed now; one that does not come is given again after a while."""
         now = self.clock()
-        return [
-            SeriesClockTicked(study_key=state.summary.study_key, series_key=state.summary.series_key, at=now)
-            for state in self._open.values()
-            if self._closable(state) is not None
+        due = [state.summary for state in self._open.values() if self._closable(state, now) is not None]
+        again = now - TICK_AGAIN
+        ticks = [
+            SeriesClockTicked(study_key=summary.study_key, series_key=summary.series_key, at=now)
+            for summary in due
+            if self._ticked.get(summary.series_key, again) <= again
         ]
+        self._ticked |= {tick.series_key: now for tick in ticks}
+        return ticks
 
     def partition_of(self, series_key: str) -> int:
         return self._open[series_key].summary.partition
@@ -127,6 +149,7 @@ class SeriesProcessor:
     def resume(self, states: Sequence[SeriesState]) -> None:
         """Forget what was held, and hold these: after a start or a rebalance."""
         self._open = {state.summary.series_key: state for state in states if state.is_open}
+        self._ticked.clear()
 
     def forget(self, series_key: str) -> None:
         """Drop what is held of a series; it is loaded again as last saved."""
@@ -136,10 +159,8 @@ class SeriesProcessor:
     def open_series(self) -> int:
         return len(self._open)
 
-    def _closable(self, state: SeriesState) -> object:
-        if not self.caught_up(state.summary.partition):
-            return None
-        return closed_by(state, self.clock(), self.rules)
+    def _closable(self, state: SeriesState, now: datetime) -> ClosedBy | None:
+        return closed_by(state, now, self.rules, self.heard_until(state.summary.partition))
 
     # Steps
 

@@ -8,8 +8,10 @@ Everything here is idempotent by the frame's identity: redelivery is normal.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -20,6 +22,8 @@ from streams.contracts.series import LedgerKind, RefusalReason, SeriesLedgerEntr
 from streams.contracts.slices import SliceAccepted
 from triage_models.decision import Verdict
 from triage_models.reader import SliceReading
+
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 THIN_MM = 2.5
 """Below this thickness slices are averaged into slabs: the reader was made for slices of about 5 mm, and the noise of
@@ -103,6 +107,9 @@ class SeriesSummary(Record):
     first_slice: AwareDatetime | None = None
     last_slice: AwareDatetime | None = None
     last_activity: AwareDatetime
+    """When a worker last processed something of this series."""
+    last_event: AwareDatetime
+    """When the last thing happened that is known of this series, by the listener's clock, never after our own."""
     calling_ae: str | None = None
     expected: int | None = None
     """Slices that the headers announce: frames of a multi-frame object, or ImagesInAcquisition."""
@@ -133,7 +140,11 @@ class SeriesState:
 
     @classmethod
     def opened(cls, study_key: Key, series_key: Key, partition: int, at: AwareDatetime) -> "SeriesState":
-        return cls(SeriesSummary(study_key=study_key, series_key=series_key, partition=partition, last_activity=at))
+        return cls(
+            SeriesSummary(
+                study_key=study_key, series_key=series_key, partition=partition, last_activity=at, last_event=NEVER
+            )
+        )
 
     @classmethod
     def rebuilt(cls, summary: SeriesSummary, entries: Iterator[Entry]) -> "SeriesState":
@@ -198,16 +209,11 @@ class SeriesState:
     def unit_members(self, unit: str) -> list[FrameRecord]:
         return [frame for frame in self.eligible() if frame.unit == unit]
 
-    def frames_from(self, association: Key) -> int:
-        """Distinct frames that this association brought here."""
-        account = self.summary.associations.get(association)
-        first = {frame.identity for frame in self.frames.values() if frame.association == association}
-        return len(first | set(account.repeated if account else ()))
-
     def frames_missing(self) -> int:
         """Frames that the listener accepted on ended associations and that have not come here."""
+        brought = Counter(frame.association for frame in self.frames.values())
         return sum(
-            max(0, account.frames_accepted - self.frames_from(association))
+            max(0, account.frames_accepted - brought[association] - len(account.repeated))
             for association, account in self.summary.associations.items()
             if account.kind is not LedgerKind.OPENED
         )
@@ -250,6 +256,7 @@ def note_arrival(state: SeriesState, header: SliceAccepted, now: AwareDatetime) 
         first_slice=min(filter(None, (summary.first_slice, header.accepted_at))),
         last_slice=max(filter(None, (summary.last_slice, header.accepted_at))),
         last_activity=now,
+        last_event=max(summary.last_event, min(header.accepted_at, now)),
         expected=expected if expected is not None else summary.expected,
         expected_closes=header.number_of_frames > 1,
         associations={header.association: AssociationAccount(), **summary.associations},
@@ -286,4 +293,5 @@ def note_ledger(state: SeriesState, entry: SeriesLedgerEntry, now: AwareDatetime
         associations={**state.summary.associations, entry.association: account},
         calling_ae=entry.calling_ae,
         last_activity=max(state.summary.last_activity, now) if state.is_open else state.summary.last_activity,
+        last_event=max(state.summary.last_event, min(entry.at, now)),
     )

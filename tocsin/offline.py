@@ -167,7 +167,7 @@ async def _read_series(frames: list[Frame], reader: Reader) -> SeriesResult:
             metrics=StreamsMetrics(CollectorRegistry()),
             clock=lambda: world.now,
             executor=executor,
-            caught_up=lambda partition: True,
+            heard_until=lambda partition: world.now,
         )
         for offset, frame in enumerate(frames):
             await processor.slice_arrived(frame.header, frame.pixels, 0, offset, world)

@@ -1,7 +1,7 @@
 """A stream worker without Kafka: real processor, fake reader, store in memory, a clock that is moved by hand."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from types import SimpleNamespace
@@ -105,7 +105,7 @@ class Worker:
         self.findings: list[FindingProduced] = []
         self.aside: list[DeadLetterReason] = []
         self.log: list[tuple[SliceAccepted, bytes]] = []
-        self.caught_up = True
+        self.heard_until: Callable[[], datetime | None] = lambda: self.now
         self.restart()
 
     def restart(self) -> None:
@@ -120,7 +120,7 @@ class Worker:
             metrics=StreamsMetrics(CollectorRegistry()),
             clock=lambda: self.now,
             executor=ThreadPoolExecutor(1),
-            caught_up=lambda partition: self.caught_up,
+            heard_until=lambda partition: self.heard_until(),
         )
         states = [self.store.load(series) for series in self.store.summaries]
         self.processor.resume([state for state in states if state])
@@ -148,7 +148,7 @@ class Worker:
         asyncio.run(self.processor.slice_arrived(header, payload, 0, offset, self))
 
     def account(self, kind: LedgerKind, frames: int = 0, **changes: object) -> None:
-        asyncio.run(self.processor.ledger_entry(ledger(kind, frames, at=self.now, **changes), 0))
+        asyncio.run(self.processor.ledger_entry(ledger(kind, frames, **({"at": self.now} | changes)), 0))
 
     def wait(self, seconds: float) -> None:
         """Let time pass, with the ticker running."""
@@ -158,8 +158,8 @@ class Worker:
             for tick in self.processor.due():
                 asyncio.run(self.processor.ticked(tick, 0))
 
-    def force_tick(self, series: str = "series") -> None:
-        tick = SeriesClockTicked(study_key=STUDY, series_key=key(series), at=self.now)
+    def force_tick(self, series: str = "series", at: datetime | None = None) -> None:
+        tick = SeriesClockTicked(study_key=STUDY, series_key=key(series), at=at or self.now)
         asyncio.run(self.processor.ticked(tick, 0))
 
     @property

@@ -1,13 +1,14 @@
 """What a series goes through, told as a story: scanner, ledger, clock, findings."""
 
 import random
+from datetime import timedelta
 
 import pytest
 
 from streams.contracts.deadletters import DeadLetterReason
 from streams.contracts.findings import ClosedBy, FindingReason, Outcome, Side, SliceReason
 from streams.contracts.series import LedgerKind, RefusalReason
-from tests.support.slices import a_slice, key
+from tests.support.slices import START, a_slice, key
 from tests.support.stream_worker import BLEED, CLEAN, DOUBTFUL, Worker
 
 HEAD = range(1, 29)
@@ -256,12 +257,78 @@ def test_one_association_per_slice_closes_once(worker: Worker) -> None:
 def test_silence_means_nothing_while_slices_wait_in_kafka(worker: Worker) -> None:
     worker.account(LedgerKind.OPENED)
     worker.send(a_slice(1))
-    worker.caught_up = False
+    worker.heard_until = lambda: None
     worker.wait(120)
     assert worker.story == []
-    worker.caught_up = True
+    worker.heard_until = lambda: worker.now
     worker.wait(1)
     assert worker.story == ["not_assessable"]
+
+
+def test_a_partition_with_a_backlog_is_silent_as_far_as_it_has_been_heard(worker: Worker) -> None:
+    """Others' slices keep coming, so the partition is never read to its end."""
+    worker.account(LedgerKind.OPENED)
+    worker.send(a_slice(1))
+    worker.heard_until = lambda: START + timedelta(seconds=20)
+    worker.wait(60)
+    assert worker.story == []
+    worker.heard_until = lambda: START + timedelta(seconds=31)
+    worker.wait(1)
+    assert worker.story == ["not_assessable"]
+
+
+def test_a_series_that_is_accounted_for_does_not_wait_for_the_slices_of_others(worker: Worker) -> None:
+    worker.heard_until = lambda: None
+    scan(worker)
+    worker.wait(3)
+    assert worker.last.outcome is Outcome.NEGATIVE
+    assert worker.last.closed_by is ClosedBy.RELEASED_CONTIGUOUS
+
+
+def test_a_series_that_is_not_accounted_for_waits(worker: Worker) -> None:
+    worker.heard_until = lambda: None
+    worker.account(LedgerKind.OPENED)
+    for number in HEAD:
+        worker.send(a_slice(number))
+    worker.account(LedgerKind.RELEASED, len(HEAD) + 1)
+    worker.wait(60)
+    assert worker.story == []
+
+
+def test_a_second_association_in_the_ledger_holds_the_series_open_though_its_slices_wait(worker: Worker) -> None:
+    worker.heard_until = lambda: None
+    scan(worker, range(1, 25))
+    worker.account(LedgerKind.OPENED, association=key("second"))
+    worker.wait(60)
+    assert worker.story == []
+
+
+def test_time_that_was_lost_in_a_queue_counts_as_settled(worker: Worker) -> None:
+    """The end was two seconds ago when the worker hears of it: there is nothing left to wait for."""
+    for number in HEAD:
+        worker.send(a_slice(number, accepted_at=START))
+    worker.now += timedelta(seconds=2)
+    worker.account(LedgerKind.RELEASED, len(HEAD), at=START)
+    (tick,) = worker.processor.due()
+    worker.force_tick(at=tick.at)
+    assert worker.last.outcome is Outcome.NEGATIVE
+
+
+def test_a_tick_that_is_redelivered_later_knows_no_more_than_when_it_was_given(worker: Worker) -> None:
+    scan(worker)
+    given = worker.now + timedelta(seconds=0.5)
+    worker.now += timedelta(seconds=30)
+    worker.force_tick(at=given)
+    assert worker.story == []
+
+
+def test_a_tick_on_its_way_is_not_given_again_at_once(worker: Worker) -> None:
+    scan(worker)
+    worker.now += timedelta(seconds=1.5)
+    assert len(worker.processor.due()) == 1
+    assert worker.processor.due() == []
+    worker.now += timedelta(seconds=2)
+    assert len(worker.processor.due()) == 1
 
 
 def test_thin_slices_are_read_as_slabs(worker: Worker) -> None:
