@@ -29,6 +29,7 @@ from streams.durably import durably
 from streams.errors import StateNotDurable
 from streams.metrics import StreamsMetrics
 from streams.processor import SeriesProcessor
+from streams.scheduling import OldestFirst
 from streams.settings import StreamsSettings
 from streams.state_tables import SeriesTables
 
@@ -81,6 +82,7 @@ def create_app(settings: StreamsSettings) -> faust.App:
         stream_buffer_maxsize=settings.buffer_messages,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
+        ConsumerScheduler=OldestFirst,
     )
 
 
@@ -94,6 +96,8 @@ class Progress:
     """First and end offset of each partition, by the broker's account."""
     heard: dict[int, datetime] = field(default_factory=dict)
     """When the last slice was accepted that was processed of each partition."""
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When the partitions were assigned."""
     last_progress: datetime = field(default_factory=lambda: datetime.now(UTC))
     ready: bool = False
 
@@ -109,6 +113,7 @@ class Progress:
         """Partitions are assigned, state is recovered, and it is known where each partition goes on."""
         self.done.clear()
         self.heard.clear()
+        self.since = datetime.now(UTC)
         self.looks.clear()
         self.ready = True
 
@@ -211,6 +216,12 @@ class Wiring:
         """Messages that wait on the partitions of this worker."""
         return sum(self.waiting(place) for place in self.places())
 
+    def oldest_waiting_seconds(self) -> float:
+        """At most so old is the oldest slice that waits: the slice before it was accepted so long ago."""
+        behind = [partition for partition in self.partitions() if self.waiting((topics.SLICES.name, partition))]
+        heard = (self.progress.heard.get(partition, self.progress.since) for partition in behind)
+        return max(((datetime.now(UTC) - instant).total_seconds() for instant in heard), default=0.0)
+
 
 @dataclass(frozen=True)
 class SetAside:
@@ -275,6 +286,7 @@ def attach(wiring: Wiring, processor: SeriesProcessor) -> None:
             await wiring.tick(processor.partition_of(event.series_key), event)
         wiring.metrics.open_series.set(processor.open_series)
         wiring.metrics.slices_behind.set(wiring.behind())
+        wiring.metrics.oldest_waiting_seconds.set(wiring.oldest_waiting_seconds())
 
     async def sweeper() -> None:
         async with turn:

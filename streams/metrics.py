@@ -28,6 +28,10 @@ class StreamsMetrics(Instruments):
         self.slices_behind = self.gauge(
             "slices_behind", "Slices that wait in Kafka on the partitions of this worker, by the broker's account"
         )
+        self.oldest_waiting_seconds = self.gauge(
+            "oldest_waiting_seconds",
+            "How long ago the oldest slice was accepted that waits for this worker; 0: none does",
+        )
         self.model_loaded = self.gauge("model_loaded", "1 when a model is open, 0 when nothing can be read")
         self.inference_seconds = self.histogram(
             "inference_seconds", "Reading one slice or slab, preprocessing included", STAGE_BUCKETS_SECONDS

@@ -38,8 +38,8 @@ class StreamsSettings(BaseSettings):
     patience_seconds: PositiveFloat = 30.0
     """How long a write is tried again while Kafka is away; after that the worker ends and starts afresh."""
     commit_interval_seconds: PositiveFloat = 1.0
-    buffer_messages: PositiveInt = 32
-    """Messages held per stream: at 525 kB each, 17 MB."""
+    buffer_messages: PositiveInt = 16
+    """Messages held per stream: at 525 kB each, 8 MB. What is held cannot be overtaken by the ledger."""
     tick_seconds: PositiveFloat = 0.25
     stall_seconds: PositiveFloat = 20.0
     """A worker that processes nothing for this long while messages wait ends, to be started again."""

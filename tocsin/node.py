@@ -22,13 +22,11 @@ from tocsin.errors import BadRequest, NodeNotRunning, ServiceFailed
 from tocsin.kafka.broker import BrokerFiles, EmbeddedBroker, child_environment, wait_until_answering
 from tocsin.kafka.distribution import find_distribution
 from tocsin.kafka.topics import TopicLayout, create_topics
-from tocsin.ports import LOOPBACK, demand_free, free_ports
+from tocsin.ports import LOOPBACK, demand_free, free_ports, free_run
 from tocsin.supervisor import ProcessSpec, Supervised
 
 READY_TIMEOUT_SECONDS = 90.0
 POLL_SECONDS = 0.1
-STREAMS_INSTANCE = "single-node"
-"""A node has one stream worker; its name in the consumer group."""
 ORPHAN_SECONDS = 30.0
 OUR_PROGRAMS = (b"dicom_listener", b"streams", b"alerts", b"kafka.Kafka")
 
@@ -49,11 +47,17 @@ class Addresses:
     listener_metrics_port: int = 9101
     streams_metrics_port: int = 9102
     alerts_metrics_port: int = 9103
+    further_metrics_port: int = 9111
+    """The first of those of stream workers and listening processes beyond the first."""
+    workers: int = 1
+    """Processes that share the slices: at most as many as the topic has partitions."""
+    listeners: int = 1
+    """Processes that listen on the DICOM port."""
     kafka_bootstrap_servers: str | None = None
     """Of a cluster that is there already; then none is started."""
 
     @classmethod
-    def on_free_ports(cls) -> "Addresses":
+    def on_free_ports(cls, workers: int = 1, listeners: int = 1) -> "Addresses":
         ports = free_ports(7)
         return cls(
             dicom_port=ports[0],
@@ -63,6 +67,9 @@ class Addresses:
             listener_metrics_port=ports[4],
             streams_metrics_port=ports[5],
             alerts_metrics_port=ports[6],
+            further_metrics_port=free_run(workers + listeners),
+            workers=workers,
+            listeners=listeners,
         )
 
     @property
@@ -74,11 +81,20 @@ class Addresses:
         return self.kafka_bootstrap_servers or f"{LOOPBACK}:{self.kafka_port}"
 
     def metrics_ports(self) -> dict[str, int]:
-        return {
-            "listener": self.listener_metrics_port,
-            "streams": self.streams_metrics_port,
-            "alerts": self.alerts_metrics_port,
-        }
+        return {**self.listener_metrics_ports(), **self.streams_metrics_ports(), "alerts": self.alerts_metrics_port}
+
+    def streams_metrics_ports(self) -> dict[str, int]:
+        """By worker: ``streams``, ``streams-2``, …"""
+        further = {f"streams-{n}": self.further_metrics_port + n - 2 for n in range(2, self.workers + 1)}
+        return {"streams": self.streams_metrics_port, **further}
+
+    def listener_metrics_ports(self) -> dict[str, int]:
+        """By process: ``listener``, ``listener-2``, …; several have neighbouring ports."""
+        if self.listeners == 1:
+            return {"listener": self.listener_metrics_port}
+        first = self.further_metrics_port + self.workers - 1
+        further = {f"listener-{n}": first + n - 1 for n in range(2, self.listeners + 1)}
+        return {"listener": first, **further}
 
     def demand_free(self) -> None:
         """Raises PortTaken for the first address that belongs to another process."""
@@ -158,7 +174,7 @@ class Node:
         await asyncio.to_thread(wait_until_answering, servers)
         await asyncio.to_thread(create_topics, servers, TopicLayout())
         self.say("Starting listener, streams and alerts")
-        for spec in (self._listener(), self._streams(), self._alerts()):
+        for spec in (self._listener(), *map(self._streams, self.addresses.streams_metrics_ports()), self._alerts()):
             self._supervise(spec)
         self._record()
         await asyncio.gather(*(self._wait_ready(name) for name in self.addresses.metrics_ports()))
@@ -183,7 +199,7 @@ class Node:
 
     async def _stop(self) -> None:
         self.say("Stopping")
-        for name in ("listener", "streams", "alerts", "kafka"):
+        for name in ("listener", *self.addresses.streams_metrics_ports(), "alerts", "kafka"):
             if name in self.processes:
                 await self.processes[name].stop()
         self.directory.node_file.unlink(missing_ok=True)
@@ -192,7 +208,7 @@ class Node:
         url = f"http://{LOOPBACK}:{self.addresses.metrics_ports()[name]}/readyz"
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while not await asyncio.to_thread(answers_ok, url):
-            process = self.processes[name]
+            process = self.processes.get(name) or self.processes["listener"]
             if time.monotonic() > deadline or process.restarts >= 3:
                 raise ServiceFailed(
                     f"The service {name} did not become ready. The end of {process.spec.log}: {_tail(process.spec.log)}"
@@ -244,18 +260,22 @@ class Node:
                 "TOCSIN_LISTENER_PORT": str(self.addresses.dicom_port),
                 "TOCSIN_LISTENER_SPOOL_DIR": str(self.directory.spool),
                 "TOCSIN_LISTENER_METRICS_HOST": LOOPBACK,
-                "TOCSIN_LISTENER_METRICS_PORT": str(self.addresses.listener_metrics_port),
+                "TOCSIN_LISTENER_METRICS_PORT": str(self.addresses.listener_metrics_ports()["listener"]),
+                "TOCSIN_LISTENER_PROCESSES": str(self.addresses.listeners),
             },
         )
 
-    def _streams(self) -> ProcessSpec:
+    def _streams(self, name: str) -> ProcessSpec:
+        """One worker. Several share the cores, and each keeps a copy of another's state to take over from."""
+        several = {"TOCSIN_STREAMS_INFERENCE_THREADS": "1", "TOCSIN_STREAMS_TABLE_STANDBY_REPLICAS": "1"}
         return self._service(
-            "streams",
+            name,
             "streams",
             {
-                "TOCSIN_STREAMS_INSTANCE": STREAMS_INSTANCE,
+                "TOCSIN_STREAMS_INSTANCE": name,
                 "TOCSIN_STREAMS_METRICS_HOST": LOOPBACK,
-                "TOCSIN_STREAMS_METRICS_PORT": str(self.addresses.streams_metrics_port),
+                "TOCSIN_STREAMS_METRICS_PORT": str(self.addresses.streams_metrics_ports()[name]),
+                **(several if self.addresses.workers > 1 else {}),
             },
         )
 

@@ -73,9 +73,10 @@ def _table(node: RunningNode, services: dict[str, dict[str, object]]) -> Table:
         assert isinstance(failures, dict)
         assert isinstance(figures, dict)
         state = "[green]ready[/green]" if service["ready"] else f"[red]{'; '.join(failures.values())}[/red]"
+        service_kind = name.partition("-")[0]
         shown = "\n".join(
-            f"{metric.removeprefix(f'tocsin_{name}_')} {figures[metric]:g}"
-            for metric in FIGURES[name]
+            f"{metric.removeprefix(f'tocsin_{service_kind}_')} {figures[metric]:g}"
+            for metric in FIGURES[service_kind]
             if metric in figures
         )
         table.add_row(name, str(node.pids.get(name) or "–"), state, shown)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tocsin.console import err, out
 from tocsin.data_directory import DataDirectory, default_root
+from tocsin.kafka.topics import TopicLayout
 from tocsin.node import Addresses, Node, with_environment
 from tocsin.ports import LOOPBACK
 
@@ -38,6 +39,13 @@ def up(
     metrics_port: Annotated[
         int, typer.Option(help="of the listener, on loopback; the next two are those of streams and alerts")
     ] = 9101,
+    workers: Annotated[
+        int, typer.Option(help="processes that read slices, sharing the partitions", min=1, max=TopicLayout.partitions)
+    ] = 1,
+    listeners: Annotated[
+        int,
+        typer.Option(help="processes that listen on the DICOM port", min=1, max=16, envvar="TOCSIN_LISTENER_PROCESSES"),
+    ] = 1,
 ) -> None:
     """Run Kafka, listener, streams and alerts on this machine; what crashes is started again.
 
@@ -54,6 +62,9 @@ def up(
         listener_metrics_port=metrics_port,
         streams_metrics_port=metrics_port + 1,
         alerts_metrics_port=metrics_port + 2,
+        further_metrics_port=metrics_port + 10,
+        workers=workers,
+        listeners=listeners,
     )
     show_log()
     asyncio.run(_run(Node(directory_of(data_dir), with_environment(addresses), say)))
