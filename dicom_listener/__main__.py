@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,8 @@ from dicom_listener.identities import IdentityRegister
 from dicom_listener.intake import Intake
 from dicom_listener.kafka_broker import assert_checksums_are_native, connector
 from dicom_listener.metrics import ListenerMetrics
+from dicom_listener.open_associations import OpenAssociations
+from dicom_listener.outgoing import ledger_message
 from dicom_listener.peers import Caps
 from dicom_listener.privacy import silence_libraries
 from dicom_listener.processes import WATCHER_VARIABLE, Workers, assert_port_is_free, stop_when_parent_dies
@@ -55,7 +58,10 @@ class Service:
         self._spools = [self.spool, *self._left_behind()]
         connect = connector(settings.bootstrap_servers)
         self._publishers = [Publisher(spool, connect, self.metrics) for spool in self._spools]
-        intake = Intake(self.spool, secret, IdentityRegister(cipher), SeenObjects(), self.metrics)
+        for spool in self._spools:
+            _tell_of_the_lost(OpenAssociations(spool.folder), spool)
+        notes = OpenAssociations(self.spool.folder)
+        intake = Intake(self.spool, secret, IdentityRegister(cipher), SeenObjects(), notes, self.metrics)
         where = f"DICOM port {settings.host}:{settings.port}"
         self.listener = _bound(where, lambda: Listener(_options(settings), intake, self.metrics))
         self.exposition = _bound(f"metrics port {settings.metrics_host}:{self._metrics_port}", self._side_door)
@@ -111,6 +117,17 @@ class Service:
         for spool in self._spools:
             spool.close()
         journal.info("stopped", extra={"left_in_spool": left})
+
+
+def _tell_of_the_lost(notes: OpenAssociations, spool: Spool) -> None:
+    """A process that was killed could not say that its associations ended; nor can they go on."""
+    lost = notes.lost(datetime.now(UTC))
+    if not lost:
+        return
+    spool.append([ledger_message(entry) for entry in lost], reserved=True)
+    journal.warning("associations ended when the listener was killed", extra={"series": len(lost)})
+    for entry in lost:
+        notes.forget(entry.association)
 
 
 def _age(at: float | None) -> float:

@@ -21,8 +21,8 @@ from dicom_listener.metrics import ListenerMetrics
 from dicom_listener.outgoing import SeriesReference, ledger_message, slices
 from dicom_listener.seen import Acquaintance, SeenObjects
 from dicom_listener.statuses import STATUS_BY_REASON, SUCCESS
-from streams.contracts.ids import SiteSecret
-from streams.contracts.series import LedgerKind, RefusalReason
+from streams.contracts.ids import Key, SiteSecret
+from streams.contracts.series import LedgerKind, RefusalReason, SeriesLedgerEntry
 
 journal = logging.getLogger(__name__)
 
@@ -32,6 +32,14 @@ class DurableLog(Protocol):
 
     def append(self, messages: list[OutgoingMessage], reserved: bool = False) -> None:
         """Raises SpoolError where they did not."""
+
+
+class AssociationNotes(Protocol):
+    """What outlives a process that is killed (:mod:`dicom_listener.open_associations`)."""
+
+    def note(self, opened: SeriesLedgerEntry) -> None: ...
+
+    def forget(self, association: Key) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,7 @@ class Intake:
     secret: SiteSecret
     identities: IdentityRegister
     seen: SeenObjects
+    notes: AssociationNotes
     metrics: ListenerMetrics
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -82,6 +91,8 @@ class Intake:
             self.spool.append(messages, reserved=True)
         except SpoolError:
             journal.exception("the account of an association could not be spooled")
+            return
+        self.notes.forget(ledger.association)
 
     # -- steps -------------------------------------------------------------------------------------------------
 
@@ -147,6 +158,8 @@ class Intake:
         frames: set[str],
         acquaintance: Acquaintance,
     ) -> None:
+        if not ledger.is_open(series.series_key):
+            self.notes.note(ledger.opening(series.study_key, series.series_key, self.now()))
         ledger.opened(series.study_key, series.series_key)
         ledger.accepted(series.series_key, frames)
         for one in sealed:

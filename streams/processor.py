@@ -36,6 +36,7 @@ from streams.series_state import (
     Entry,
     FrameRecord,
     SeriesState,
+    as_another_version,
     frame_record,
     note_arrival,
     note_ledger,
@@ -88,6 +89,7 @@ class SeriesProcessor:
     ) -> None:
         """One message of ``ct.slices.v1``."""
         state = self._state(header.study_key, header.series_key, partition)
+        header = as_another_version(state, header)
         if header.identity in state.frames:
             self.metrics.slices_repeated.inc()
             if note_repetition(state, header):

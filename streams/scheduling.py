@@ -15,7 +15,7 @@ from faust.types.transports import SchedulingStrategyT
 from streams.contracts.topics import SLICES
 
 
-class OldestFirst(SchedulingStrategyT):
+class OldestFirst(SchedulingStrategyT):  # type: ignore[misc] # Faust is not typed to mypy
     """Keeps the order within each partition."""
 
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:

@@ -63,6 +63,8 @@ class FrameRecord(Record):
     reason: SliceReason | None = None
     """Why it is not read."""
     conflicting: bool = False
+    pixel_digest: str | None = None
+    """The first half of the pixels' SHA-256, to know another version by."""
 
     @property
     def unit(self) -> str:
@@ -245,7 +247,24 @@ def frame_record(header: SliceAccepted, partition: int, offset: int, reason: Sli
         slab=math.floor(position / SLAB_MM) if thin and position is not None and reason is None else None,
         reason=reason,
         conflicting=header.conflicting,
+        pixel_digest=_digest(header),
     )
+
+
+def as_another_version(state: SeriesState, header: SliceAccepted) -> SliceAccepted:
+    """The header, flagged where its identity is taken by other pixels.
+
+    The listener flags a second version itself as long as it remembers the first; a restarted one, or another process
+    on the same port, does not.
+    """
+    known = state.frames.get(header.identity)
+    if known is None or header.conflicting or known.pixel_digest == _digest(header):
+        return header
+    return header.model_copy(update={"conflicting": True})
+
+
+def _digest(header: SliceAccepted) -> str:
+    return header.pixel_sha256[:32]
 
 
 def note_arrival(state: SeriesState, header: SliceAccepted, now: AwareDatetime) -> None:

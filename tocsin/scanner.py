@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event
 
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pynetdicom import AE, Association
 from pynetdicom.presentation import build_context
@@ -61,6 +62,8 @@ class DicomFile:
     transfer_syntax_uid: str
     study_instance_uid: str
     series_instance_uid: str
+    data_set: Dataset | None = field(default=None, repr=False)
+    """Sent instead of the file's contents."""
 
 
 @dataclass
@@ -205,7 +208,7 @@ def _store(association: Association, file: DicomFile) -> int:
     if not association.is_established:
         raise ScannerFailed("The peer ended the association.")
     try:
-        answer = association.send_c_store(file.path)
+        answer = association.send_c_store(file.path if file.data_set is None else file.data_set)
     except ValueError:  # no accepted presentation context for this object
         return SOP_CLASS_NOT_SUPPORTED
     if "Status" not in answer:

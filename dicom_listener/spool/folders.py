@@ -10,6 +10,8 @@ from pathlib import Path
 from dicom_listener.spool.segment import SUFFIX
 
 PREFIX = "process-"
+NOTES_FOLDER = "open"
+"""Within a process's folder: notes of its open associations."""
 
 
 def own_folder(root: Path, worker: int | None) -> Path:
@@ -18,12 +20,14 @@ def own_folder(root: Path, worker: int | None) -> Path:
 
 
 def left_behind(root: Path, processes: int) -> list[Path]:
-    """Folders with segments that belong to none of ``processes`` processes."""
+    """Folders with something left to tell that belong to none of ``processes`` processes."""
     owned = {own_folder(root, None)} if processes == 1 else {own_folder(root, n) for n in range(processes)}
     return [
-        folder for folder in (root, *sorted(root.glob(f"{PREFIX}*"))) if folder not in owned and _has_segments(folder)
+        folder
+        for folder in (root, *sorted(root.glob(f"{PREFIX}*")))
+        if folder not in owned and _has_something_to_tell(folder)
     ]
 
 
-def _has_segments(folder: Path) -> bool:
-    return any(folder.glob(f"*{SUFFIX}"))
+def _has_something_to_tell(folder: Path) -> bool:
+    return any(folder.glob(f"*{SUFFIX}")) or any((folder / NOTES_FOLDER).glob("*"))

@@ -9,6 +9,7 @@ import typer
 from tocsin.commands.up import say, show_log
 from tocsin.console import out
 from tocsin.errors import TocsinError
+from tocsin.kafka.topics import TopicLayout
 from triage_models.errors import ModelError
 
 app = typer.Typer(no_args_is_help=True, help="Measure this machine: ingest, inference, the whole pipeline.")
@@ -49,16 +50,24 @@ def inference(
 def pipeline(
     scanners: Annotated[int, typer.Option(min=1, max=50)] = 1,
     studies: Annotated[int, typer.Option(help="per scanner, one after the other", min=1, max=1000)] = 2,
-    slices: Annotated[int, typer.Option(help="per study", min=6, max=1000)] = 32,
-    thickness: Annotated[float, typer.Option(help="mm", min=0.3, max=20)] = 5.0,
+    seconds: Annotated[
+        float, typer.Option(help="begin studies for so long, instead of a number of them", min=0, max=86_400)
+    ] = 0.0,
+    slices: Annotated[int, typer.Option(help="per study; above 32 they are thinner", min=6, max=2000)] = 32,
     rate: Annotated[float, typer.Option(help="slices per second and scanner", min=0.1, max=1000)] = 10.0,
+    side: Annotated[int, typer.Option(help="rows and columns of a slice", min=64, max=1024)] = 512,
+    workers: Annotated[int, typer.Option(help="stream workers", min=1, max=TopicLayout.partitions)] = 1,
+    listeners: Annotated[int, typer.Option(help="listening processes", min=1, max=16)] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Every clock of the promise under load, with real services on this machine."""
+    """Every clock of the promise under load, with real services on this machine; exit status 1 when a slice is lost."""
     from tocsin.pipeline_bench import Load, measure_pipeline
 
     show_log()
-    _show(measure_pipeline(Load(scanners, studies, slices, thickness, rate), say), as_json)
+    figures = measure_pipeline(Load(scanners, studies, seconds, slices, rate, side, workers, listeners), say)
+    _show(figures, as_json)
+    if figures["slices_lost"]:
+        raise typer.Exit(1)
 
 
 def _show(figures: dict[str, object], as_json: bool) -> None:

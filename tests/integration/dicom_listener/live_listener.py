@@ -24,6 +24,7 @@ from dicom_listener.identities import IdentityRegister
 from dicom_listener.intake import Intake
 from dicom_listener.messages import OutgoingMessage
 from dicom_listener.metrics import ListenerMetrics
+from dicom_listener.open_associations import OpenAssociations
 from dicom_listener.privacy import silence_libraries
 from dicom_listener.publisher import Done
 from dicom_listener.seen import SeenObjects
@@ -88,7 +89,8 @@ def a_listener(folder: Path, max_object_bytes: int = 1 << 26, **options: Any) ->
     metrics = ListenerMetrics(CollectorRegistry())
     spool = Spool(folder / "spool", 1 << 28)
     register = IdentityRegister(IdentityCipher(b"k" * 32))
-    intake = Intake(spool, SiteSecret(b"s" * 32), register, SeenObjects(), metrics)
+    notes = OpenAssociations(spool.folder)
+    intake = Intake(spool, SiteSecret(b"s" * 32), register, SeenObjects(), notes, metrics)
     server_options = ServerOptions(AE_TITLE, "127.0.0.1", 0, max_object_bytes=max_object_bytes, **options)
     listener = Listener(server_options, intake, metrics)
     listener.start()

@@ -47,8 +47,28 @@ def test_kill_9_after_success_loses_nothing(service: Service) -> None:
     association.abort()
     assert [event.InstanceNumber for event in service.spooled().slices] == list(range(1, 8))
     again = start_service(service.folder)
-    assert again.metric("spool_messages") == 4 + 7 - 1
+    assert again.metric("spool_messages") == 4 + 7 - 1 + 1  # and that the association is gone
     again.kill()
+
+
+def test_after_kill_9_the_next_process_says_that_the_associations_are_gone(service: Service) -> None:
+    association = associate(service.port)
+    for number in range(1, 4):
+        send(association, a_ct(number))
+    finished = associate(service.port)
+    send(finished, a_ct(9))
+    finished.release()
+    while service.metric("associations_open") > 1:
+        time.sleep(0.02)
+    service.kill()
+    association.abort()
+    again = start_service(service.folder)
+    again.kill()
+    ends = {entry.association: entry.kind for entry in again.spooled().ledger}
+    assert sorted(ends.values()) == [LedgerKind.ABORTED, LedgerKind.RELEASED]
+    thrice = start_service(service.folder)
+    thrice.kill()
+    assert [entry.kind for entry in thrice.spooled().ledger].count(LedgerKind.ABORTED) == 1
 
 
 def test_kill_9_in_the_middle_of_traffic_loses_nothing_that_was_acknowledged(service: Service) -> None:

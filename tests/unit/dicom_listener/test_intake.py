@@ -58,10 +58,18 @@ class Desk:
             SiteSecret(b"s" * 32),
             IdentityRegister(IdentityCipher(b"k" * 32)),
             SeenObjects(),
+            self,
             self.metrics,
             now=lambda: AT,
         )
+        self.noted: set[str] = set()
         self.associate()
+
+    def note(self, opened: SeriesLedgerEntry) -> None:
+        self.noted.add(opened.association)
+
+    def forget(self, association: str) -> None:
+        self.noted.remove(association)
 
     def associate(self) -> None:
         self.association = AssociationLedger("e" * 32, "CT1")
@@ -84,6 +92,14 @@ def test_success_means_one_record_with_everything_in_order(desk: Desk) -> None:
     assert [m.topic for m in record] == ["ct.series.v1", "phi.identities.v1", "phi.identities.v1", "ct.slices.v1"]
     assert bytes(record[-1].value) == pixels(seed=1)
     assert record[-1].key == desk.log.slices[0].series_key
+
+
+def test_an_association_is_noted_from_its_first_object_to_its_account(desk: Desk) -> None:
+    assert not desk.noted
+    desk.store()
+    assert desk.noted == {desk.association.association}
+    desk.intake.close(desk.association, LedgerKind.RELEASED)
+    assert not desk.noted
 
 
 def test_the_next_slice_is_alone(desk: Desk) -> None:

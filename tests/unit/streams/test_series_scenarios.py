@@ -365,6 +365,16 @@ def test_a_conflicting_version_is_kept_read_and_flagged(worker: Worker) -> None:
     assert FindingReason.CONFLICTING_INSTANCES in worker.last.reasons
 
 
+def test_a_conflicting_version_is_known_by_its_pixels_although_the_listener_forgot_the_first(worker: Worker) -> None:
+    scan(worker)
+    worker.send(a_slice(14, pixel_sha256="f" * 64), BLEED)
+    worker.send(a_slice(14, pixel_sha256="f" * 64), BLEED)
+    worker.wait(70)
+    assert worker.last.outcome is Outcome.POSITIVE
+    assert FindingReason.CONFLICTING_INSTANCES in worker.last.reasons
+    assert worker.last.coverage.slices_accepted == len(HEAD) + 1
+
+
 def test_a_stray_tick_does_nothing(worker: Worker) -> None:
     scan(worker)
     worker.wait(3)
