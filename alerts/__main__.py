@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
 import uvicorn
@@ -26,15 +27,14 @@ from alerts.crew import Crew
 from alerts.delivery import DOZE_SECONDS, LOOK_SECONDS, Channels, Delivery, deliver_until
 from alerts.desk import Desk
 from alerts.errors import ChannelRefused, SettingsRefused, StoreUnavailable
-from alerts.escalation import RingByPolicy
 from alerts.intake import Intake
 from alerts.links import Links, LinkSigner
 from alerts.metrics import AlertMetrics
-from alerts.oncall import GapWatch
+from alerts.plan import Plan
 from alerts.ports import Channel, Clock
 from alerts.publishing import Publishing, publish_until
 from alerts.recipients import ChannelKind, Recipients
-from alerts.settings import PREFIX, Settings, load_cipher, load_escalation, load_recipients, load_settings
+from alerts.settings import PREFIX, Settings, load_cipher, load_oncall, load_recipients, load_settings
 from alerts.store.database import Database
 from alerts.store.outbox import Address, release
 from alerts.ticker import Ticker, tick_until
@@ -75,13 +75,14 @@ def run(settings: Settings) -> int:
         SettingsRefused: it cannot be built with these settings.
     """
     recipients, cipher = load_recipients(settings), load_cipher(settings)
-    escalation = load_escalation(settings, recipients)
+    clock = SystemClock()
+    oncall_text = load_oncall(settings, recipients, clock.now())
     database = Database(settings.database_url)
     door = listen(settings.host, settings.port)
     open_journal("alerts", settings.log_level)
     quiet_libraries()
 
-    crew, clock, delivery_bell, publish_bell = Crew(), SystemClock(), Bell(), Bell()
+    crew, delivery_bell, publish_bell = Crew(), Bell(), Bell()
     metrics = AlertMetrics(CollectorRegistry())
     metrics.recipients.set(len(recipients.names) if recipients else 0)
     url = settings.public_url or f"http://{settings.host}:{door.getsockname()[1]}"
@@ -93,7 +94,8 @@ def run(settings: Settings) -> int:
 
     signer = LinkSigner(lambda: database.secret("link_secret", secrets.token_bytes(LINK_SECRET_BYTES)))
     links = Links(url, settings.place, signer)
-    desk = Desk(database, clock, settings.policy(), recipients, escalation, links, wake)
+    plan = Plan(recipients, timedelta(seconds=settings.remind_after_seconds), database, clock)
+    desk = Desk(database, clock, settings.policy(), recipients, plan, links, wake)
     outbound = Outbound(settings.kafka_bootstrap_servers)
     publisher = Outbound(settings.kafka_bootstrap_servers)
     reception, auditor = Reception(clock, metrics), Auditor()
@@ -114,7 +116,7 @@ def run(settings: Settings) -> int:
         signer=signer,
         auditor=auditor,
         identify=lambda _: ANYBODY_HERE,
-        gaps=GapWatch(escalation.on_call if isinstance(escalation, RingByPolicy) else None, clock),
+        plan=plan,
     )
     health = Health({"threads": crew.missing}, {"database": lambda: writable(database)})
     exposition = expose(metrics, health, settings)
@@ -124,13 +126,13 @@ def run(settings: Settings) -> int:
     server = web_server(create_app(context, House.of(settings.public_url, settings.allowed_hosts)))
     crew.start("web", lambda: server.run(sockets=[door]))
     try:
-        if prepare(database, signer, holder, inbound, desk, crew):
+        if prepare(database, signer, holder, inbound, desk, lambda: plan.start(oncall_text), crew):
             for worker in range(settings.workers):
                 idle = DOZE_SECONDS if worker else LOOK_SECONDS
                 work = partial(deliver_until, crew.stop, delivery, delivery_bell, idle)
                 crew.start(f"delivery-{worker}", work)
             crew.start("publishing", lambda: publish_until(crew.stop, publishing, publish_bell))
-            crew.start("ticker", lambda: tick_until(crew.stop, Ticker(desk, metrics, reception, auditor)))
+            crew.start("ticker", lambda: tick_until(crew.stop, Ticker(desk, metrics, reception, auditor, plan.refresh)))
             crew.start("consumer", inbound.run)
             log.info("ready", extra={"url": url, "metrics_port": exposition.port})
         return watch(crew)
@@ -212,7 +214,15 @@ def web_server(app: Callable[..., object]) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def prepare(database: Database, signer: LinkSigner, holder: str, inbound: Inbound, desk: Desk, crew: Crew) -> bool:
+def prepare(
+    database: Database,
+    signer: LinkSigner,
+    holder: str,
+    inbound: Inbound,
+    desk: Desk,
+    start_plan: Callable[[], None],
+    crew: Crew,
+) -> bool:
     """Wait for the database, however long; False when asked to stop before it came."""
     said = False
     while not crew.stop.is_set():
@@ -221,6 +231,7 @@ def prepare(database: Database, signer: LinkSigner, holder: str, inbound: Inboun
             with database.writing() as session:
                 release(session, holder)
             signer.prime()
+            start_plan()
             desk.drop_gone()
             return True
         except StoreUnavailable as error:

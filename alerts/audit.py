@@ -122,6 +122,7 @@ EXPORT_COLUMNS = (
     "acknowledged_by",
     "acknowledged_at",
     "acknowledged_via",
+    "read_back",
 )
 SENDER = "Tocsin"
 
@@ -159,6 +160,7 @@ def _row(alert: Alert, notice: Notice) -> Iterable[object]:
         alert.acknowledged_by,
         alert.acknowledged_at,
         alert.acknowledged_via,
+        "yes" if alert.acknowledged_at else "no",
     )
 
 

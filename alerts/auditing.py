@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from alerts.audit import export
 from alerts.errors import SettingsRefused
@@ -22,19 +23,24 @@ def audit_command(arguments: Sequence[str], settings: Settings) -> int:
     """
     match list(arguments):
         case ["audit", "verify"]:
-            return _verify(Database(settings.database_url))
+            return verify_record(Database(settings.database_url), sys.stdout)
         case ["audit", "export"]:
-            with Database(settings.database_url).reading() as session:
-                export(session, sys.stdout)
+            export_record(Database(settings.database_url), sys.stdout)
             return EXIT_OK
     raise SettingsRefused(USAGE)
 
 
-def _verify(database: Database) -> int:
+def export_record(database: Database, out: TextIO) -> None:
+    with database.reading() as session:
+        export(session, out)
+
+
+def verify_record(database: Database, out: TextIO) -> int:
+    """Say whether the record is whole; returns the exit status."""
     with database.reading() as session:
         found = verify(session)
     if found.broken_at is None:
-        sys.stdout.write(f"the record is whole: {found.entries} entries, head {found.head}\n")
+        out.write(f"the record is whole: {found.entries} entries, head {found.head}\n")
         return EXIT_OK
-    sys.stdout.write(f"THE RECORD HAS BEEN ALTERED: entry {found.broken_at} does not fit\n")
+    out.write(f"THE RECORD HAS BEEN ALTERED: entry {found.broken_at} does not fit\n")
     return EXIT_FORGED

@@ -18,6 +18,7 @@ from alerts.escalation import Escalation
 from alerts.life import Answer, Claim, Happening, Life, Topic, Via
 from alerts.links import Links
 from alerts.messages import PURPOSES, Purpose, compose
+from alerts.oncall import Matter
 from alerts.ports import Clock, Wake
 from alerts.recipients import Recipients
 from alerts.store.database import Database
@@ -166,9 +167,8 @@ class Desk:
             alert = session.get(Alert, alert_id, with_for_update=True)
             if alert is None or alert.rings_at is None or not ring_failed(session, alert):
                 return
-            finding = _finding_of_alert(session, alert)
-            calling_ae = finding.calling_ae if finding else None
-            if self.escalation.has_other_people(Topic(alert.topic), calling_ae, alert.round):
+            matter = _matter(alert, _finding_of_alert(session, alert))
+            if self.escalation.has_other_people(matter, alert.round):
                 alert.rings_at = min(alert.rings_at, now)
 
     def decide_again(self, study_key: str) -> Decision:
@@ -241,7 +241,7 @@ class Desk:
 
     def _ring(self, session: Session, alert: Alert, finding: FindingProduced | None, now: datetime) -> list[Address]:
         """One round of the bell: who is to be told, and when it rings again."""
-        ring = self.escalation.ring(Topic(alert.topic), finding.calling_ae if finding else None, alert.round, now)
+        ring = self.escalation.ring(_matter(alert, finding), alert.round, now)
         if life_of(alert).waits_for_a_human:
             alert.rings_at = ring.rings_again_at
         return self._addresses(ring.names)
@@ -255,7 +255,7 @@ class Desk:
         at = standing(facts_of(session, study))
         decision = Decision(Step.RAISE, Reason(alert.reason), at, Topic(alert.topic), Audience.ON_CALL, alert.late)
         alert.round += 1
-        ring = self.escalation.ring(decision.topic, finding.calling_ae if finding else None, alert.round, now)
+        ring = self.escalation.ring(_matter(alert, finding), alert.round, now)
         alert.rings_at = ring.rings_again_at
         to = self._addresses(ring.names)
         if not to:
@@ -328,6 +328,10 @@ def _finding_of_alert(session: Session, alert: Alert) -> FindingProduced | None:
     if alert.series_key is None or alert.finding_revision is None:
         return None
     return finding_of(session, alert.series_key, alert.finding_revision)
+
+
+def _matter(alert: Alert, finding: FindingProduced | None) -> Matter:
+    return Matter(Topic(alert.topic), finding.calling_ae if finding else None, alert.leading, alert.late)
 
 
 def alert_id_of(study_key: str) -> str:

@@ -5,6 +5,8 @@ AlertsError
 ├── StoreUnavailable      the database cannot be reached or written: retriable, nothing was changed
 ├── BrokerUnavailable     Kafka has not confirmed a message: retriable, the message may be there
 ├── StoreRefused          the database will not hold this message: the message's fault, not retriable
+├── RotaRefused           the editor's: an on-call document that cannot be used; nothing was saved
+├── RotaChanged           the editor's: somebody else has saved another version in the meantime
 ├── UnknownAlert          the caller's: no alert of this id
 ├── UnknownStudy          the caller's: no study of this key
 ├── LinkRefused           the caller's: an acknowledge link that is altered or too old
@@ -43,6 +45,14 @@ class BrokerUnavailable(AlertsError):
 
 class StoreRefused(AlertsError):
     """The same again would fail again."""
+
+
+class RotaRefused(AlertsError):
+    """An on-call document that cannot be used; the sentence says what is wrong with it."""
+
+
+class RotaChanged(AlertsError):
+    """The version that was edited is no longer the newest."""
 
 
 class UnknownAlert(AlertsError):

@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from alerts.life import Topic
-from alerts.oncall import EscalationPolicy, OnCall
+from alerts.oncall import EscalationPolicy, Matter, OnCall
 
 
 class RingReason(StrEnum):
@@ -39,9 +38,9 @@ class Ring:
 class Escalation(Protocol):
     """Decides each ring."""
 
-    def ring(self, topic: Topic, calling_ae: str | None, round_number: int, now: datetime) -> Ring: ...
+    def ring(self, matter: Matter, round_number: int, now: datetime) -> Ring: ...
 
-    def has_other_people(self, topic: Topic, calling_ae: str | None, round_number: int) -> bool:
+    def has_other_people(self, matter: Matter, round_number: int) -> bool:
         """Whether the next ring may reach people that this one has not: then a ring that fails need not be waited
         out."""
 
@@ -53,11 +52,11 @@ class RingEveryone:
     names: tuple[str, ...]
     again_after: timedelta
 
-    def ring(self, topic: Topic, calling_ae: str | None, round_number: int, now: datetime) -> Ring:
+    def ring(self, matter: Matter, round_number: int, now: datetime) -> Ring:
         reason = RingReason.NOBODY_ANSWERED if round_number else RingReason.STEP
         return Ring(self.names, reason, now + self.again_after)
 
-    def has_other_people(self, topic: Topic, calling_ae: str | None, round_number: int) -> bool:
+    def has_other_people(self, matter: Matter, round_number: int) -> bool:
         return False
 
 
@@ -68,14 +67,14 @@ class RingByPolicy:
     on_call: OnCall
     everybody: tuple[str, ...]
 
-    def ring(self, topic: Topic, calling_ae: str | None, round_number: int, now: datetime) -> Ring:
-        policy = self.on_call.policy_for(topic, calling_ae)
+    def ring(self, matter: Matter, round_number: int, now: datetime) -> Ring:
+        policy = self.on_call.policy_for(matter)
         if round_number < len(policy.steps) * policy.repeat:
             return self._step(policy, round_number, now)
         return self._fall_back(policy, RingReason.FALL_BACK, minutes(policy.fall_back_every_minutes), now)
 
-    def has_other_people(self, topic: Topic, calling_ae: str | None, round_number: int) -> bool:
-        return round_number < len(self.on_call.policy_for(topic, calling_ae).steps)
+    def has_other_people(self, matter: Matter, round_number: int) -> bool:
+        return round_number < len(self.on_call.policy_for(matter).steps)
 
     def _step(self, policy: EscalationPolicy, round_number: int, now: datetime) -> Ring:
         step = policy.steps[round_number % len(policy.steps)]

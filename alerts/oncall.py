@@ -3,6 +3,7 @@
 ::
 
     time_zone: Europe/Zurich
+    holidays: {country: CH, subdivision: ZH, dates: [2026-12-24]}   # optional
     teams:
       radiology: [dr-first, dr-second, dr-third]
     rotations:
@@ -12,13 +13,15 @@
         hand_over: "08:00"          # by the clock on the wall, in every season
         start: 2026-01-05           # the first member's first turn begins here
         shift: "18:00-08:00"        # optional: on duty only then
-        days: [mon, tue, wed, thu, fri]   # optional: shifts begin only on these
+        days: [mon, tue, wed, thu, fri]   # optional: shifts begin only on these; a holiday counts as "holiday" alone
         overrides:
           - {start: 2026-03-01T18:00, end: 2026-03-02T08:00, who: dr-third}
     policies:
       - name: bleeds
-        topics: [bleed]             # optional: bleed, not_analysed; all when absent
-        calling_aes: [CT1]          # optional: all when absent
+        topics: [bleed]             # optional, all when absent: bleed, not_analysed
+        types: [subdural]           # optional, all when absent: the most probable type of hemorrhage
+        calling_aes: [CT1]          # optional, all when absent: the scanner, and by it the unit
+        late: false                 # optional, all when absent: whether the finding came late, after an outage
         steps:
           - {notify: [radiology-night], wait_minutes: 5}
           - {notify: [radiology], wait_minutes: 5}
@@ -33,25 +36,19 @@ Laws: a step that resolves to nobody rings the fall-back, and a fall-back that r
 never nobody. What is wrong with the file is found when it is loaded.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Annotated, Protocol, Self
+from functools import cache
+from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
+import holidays
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from alerts.life import Topic
 from alerts.recipients import RecipientName
-
-GAP_DAYS = 28
-"""How far ahead the rota is searched for gaps."""
-
-GAP_STEP = timedelta(minutes=15)
-
-
-class Clock(Protocol):
-    def now(self) -> datetime: ...
 
 
 class Part(BaseModel):
@@ -86,9 +83,52 @@ class Day(StrEnum):
     FRI = "fri"
     SAT = "sat"
     SUN = "sun"
+    HOLIDAY = "holiday"
 
 
-WEEK = tuple(Day)
+WEEK = (Day.MON, Day.TUE, Day.WED, Day.THU, Day.FRI, Day.SAT, Day.SUN)
+
+
+@dataclass(frozen=True)
+class Matter:
+    """What an alert is about, as far as it decides who is rung."""
+
+    topic: Topic
+    calling_ae: str | None = None
+    leading: str | None = None
+    """The most probable type of hemorrhage."""
+    late: bool = False
+
+
+class Holidays(Part):
+    """Days that are no working days: those of a country (ISO 3166-1, and its subdivision), and further ones."""
+
+    country: str | None = None
+    subdivision: str | None = None
+    dates: tuple[date, ...] = ()
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.subdivision and not self.country:
+            raise ValueError("a subdivision needs its country")
+        try:
+            self._of_country(date(2026, 1, 1))
+        except NotImplementedError:
+            where = f"{self.country} {self.subdivision or ''}".strip()
+            raise ValueError(f"no holidays are known for {where!r}; give codes such as CH and ZH") from None
+        return self
+
+    def __contains__(self, day: date) -> bool:
+        return day in self.dates or self._of_country(day)
+
+    def _of_country(self, day: date) -> bool:
+        return self.country is not None and day in _holidays(self.country, self.subdivision, day.year)
+
+
+@cache
+def _holidays(country: str, subdivision: str | None, year: int) -> frozenset[date]:
+    """A copy, for the library's own table fills itself while it is asked, which threads must not see."""
+    return frozenset(holidays.country_holidays(country, subdiv=subdivision, years=year, expand=False))
 
 
 class Override(Part):
@@ -126,15 +166,15 @@ class Rotation(Part):
     hand_over: time = time(8)
     start: date
     shift: Shift | None = None
-    days: tuple[Day, ...] = WEEK
+    days: tuple[Day, ...] = tuple(Day)
     overrides: tuple[Override, ...] = ()
 
-    def on_duty(self, at: datetime, zone: ZoneInfo) -> str | None:
+    def on_duty(self, at: datetime, zone: ZoneInfo, free: Holidays) -> str | None:
         """Who has the turn at an instant; None in a gap."""
         for override in self.overrides:
-            if _instant(override.start, zone) <= at < _instant(override.end, zone):
+            if instant(override.start, zone) <= at < instant(override.end, zone):
                 return override.who
-        if not self._within_shift(at, zone):
+        if not self._within_shift(at, zone, free):
             return None
         turns = self._hand_overs(at, zone) // self.turn.days
         return self.members[turns % len(self.members)] if turns >= 0 else None
@@ -145,16 +185,26 @@ class Rotation(Part):
         begun = today if _wall(today, self.hand_over, zone) <= at else today - timedelta(days=1)
         return (begun - self.start).days
 
-    def _within_shift(self, at: datetime, zone: ZoneInfo) -> bool:
+    def _within_shift(self, at: datetime, zone: ZoneInfo, free: Holidays) -> bool:
         today = at.astimezone(zone).date()
-        return any(self._covers(day, at, zone) for day in (today - timedelta(days=1), today))
+        return any(self._covers(day, at, zone, free) for day in (today - timedelta(days=1), today))
 
-    def _covers(self, day: date, at: datetime, zone: ZoneInfo) -> bool:
-        if WEEK[day.weekday()] not in self.days:
+    def _covers(self, day: date, at: datetime, zone: ZoneInfo, free: Holidays) -> bool:
+        if (Day.HOLIDAY if day in free else WEEK[day.weekday()]) not in self.days:
             return False
-        shift = self.shift or Shift(start=self.hand_over, end=self.hand_over)
+        shift = self.hours
         ends_on = day if shift.end > shift.start else day + timedelta(days=1)
         return _wall(day, shift.start, zone) <= at < _wall(ends_on, shift.end, zone)
+
+    @property
+    def hours(self) -> Shift:
+        """The hours of duty: from hand-over to hand-over where no shift is given."""
+        return self.shift or Shift(start=self.hand_over, end=self.hand_over)
+
+    def may_change_at(self, day: date, zone: ZoneInfo) -> Iterator[datetime]:
+        """The instants of a day at which somebody else may come on duty, overrides aside."""
+        for clock in {self.hand_over, self.hours.start, self.hours.end}:
+            yield _wall(day, clock, zone)
 
 
 def _wall(day: date, at: time, zone: ZoneInfo) -> datetime:
@@ -162,7 +212,8 @@ def _wall(day: date, at: time, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, at, zone).astimezone(UTC)
 
 
-def _instant(value: datetime, zone: ZoneInfo) -> datetime:
+def instant(value: datetime, zone: ZoneInfo) -> datetime:
+    """A time of the file in UTC; without an offset it is local."""
     return value.replace(tzinfo=zone).astimezone(UTC) if value.tzinfo is None else value
 
 
@@ -174,24 +225,33 @@ class EscalationStep(Part):
 class EscalationPolicy(Part):
     name: str
     topics: tuple[Topic, ...] = tuple(Topic)
+    types: tuple[str, ...] | None = None
     calling_aes: tuple[str, ...] | None = None
+    late: bool | None = None
     steps: tuple[EscalationStep, ...] = Field(min_length=1)
     repeat: PositiveInt = 2
     fall_back: tuple[RecipientName, ...] = Field(min_length=1)
     fall_back_every_minutes: PositiveFloat = 5
 
-    def fits(self, topic: Topic, calling_ae: str | None) -> bool:
-        return topic in self.topics and (self.calling_aes is None or calling_ae in self.calling_aes)
+    def fits(self, matter: Matter) -> bool:
+        return (
+            matter.topic in self.topics
+            and (self.types is None or matter.leading in self.types)
+            and (self.calling_aes is None or matter.calling_ae in self.calling_aes)
+            and (self.late is None or matter.late is self.late)
+        )
 
     @property
     def fits_all(self) -> bool:
-        return set(self.topics) == set(Topic) and self.calling_aes is None
+        asked = (self.types, self.calling_aes, self.late)
+        return set(self.topics) == set(Topic) and all(condition is None for condition in asked)
 
 
 class OnCall(Part):
     """The whole file, checked against itself; :func:`mistakes` checks it against the recipients."""
 
     time_zone: ZoneName = "UTC"
+    holidays: Holidays = Holidays()
     teams: dict[RecipientName, tuple[RecipientName, ...]] = {}
     rotations: dict[RecipientName, Rotation] = {}
     policies: tuple[EscalationPolicy, ...] = Field(min_length=1)
@@ -199,7 +259,7 @@ class OnCall(Part):
     @model_validator(mode="after")
     def _somebody_for_every_alert(self) -> Self:
         if not self.policies[-1].fits_all:
-            raise ValueError("the last policy must fit every alert: give it neither topics nor calling_aes")
+            raise ValueError("the last policy must fit every alert: give it no topics, types, calling_aes or late")
         if both := set(self.teams) & set(self.rotations):
             raise ValueError(f"{min(both)!r} is the name of a team and of a rotation")
         return self
@@ -208,8 +268,8 @@ class OnCall(Part):
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone)
 
-    def policy_for(self, topic: Topic, calling_ae: str | None) -> EscalationPolicy:
-        return next(policy for policy in self.policies if policy.fits(topic, calling_ae))
+    def policy_for(self, matter: Matter) -> EscalationPolicy:
+        return next(policy for policy in self.policies if policy.fits(matter))
 
     def resolve(self, names: Iterable[str], at: datetime) -> tuple[str, ...]:
         """The recipients behind these names at an instant, each once."""
@@ -224,7 +284,7 @@ class OnCall(Part):
             for member in self.teams[name]:
                 yield from self._people(member, at, seen)
         elif name in self.rotations:
-            on_duty = self.rotations[name].on_duty(at, self.zone)
+            on_duty = self.rotations[name].on_duty(at, self.zone, self.holidays)
             if on_duty is not None:
                 yield from self._people(on_duty, at, seen)
         else:
@@ -252,34 +312,3 @@ def mistakes(on_call: OnCall, recipients: Iterable[str]) -> list[str]:
     ]
     clashes = sorted(set(recipients) & {*on_call.teams, *on_call.rotations})
     return unknown + [f"{name!r} is both a recipient and a team or rotation" for name in clashes]
-
-
-def gaps(on_call: OnCall, start: datetime) -> Mapping[str, datetime]:
-    """The first instant in the next weeks at which a rotation that a policy uses has nobody, by rotation."""
-    used = {who for policy in on_call.policies for step in policy.steps for who in step.notify}
-    found: dict[str, datetime] = {}
-    for name in sorted(used & set(on_call.rotations)):
-        rotation, at = on_call.rotations[name], start
-        while at < start + timedelta(days=GAP_DAYS):
-            if rotation.on_duty(at, on_call.zone) is None:
-                found[name] = at
-                break
-            at += GAP_STEP
-    return found
-
-
-class GapWatch:
-    """The gaps ahead, worked out once an hour."""
-
-    def __init__(self, on_call: OnCall | None, clock: Clock) -> None:
-        self._on_call = on_call
-        self._clock = clock
-        self._seen: tuple[datetime, list[tuple[str, datetime]]] | None = None
-
-    def __call__(self) -> list[tuple[str, datetime]]:
-        if self._on_call is None:
-            return []
-        hour = self._clock.now().replace(minute=0, second=0, microsecond=0)
-        if self._seen is None or self._seen[0] != hour:
-            self._seen = hour, list(gaps(self._on_call, hour).items())
-        return self._seen[1]

@@ -7,7 +7,7 @@ secret.
 import ipaddress
 import os
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -18,9 +18,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alerts.channels.email import Smtp
 from alerts.decision import Policy, TellNotAssessable
-from alerts.errors import SettingsRefused
-from alerts.escalation import Escalation, RingByPolicy, RingEveryone
-from alerts.oncall import OnCall, mistakes
+from alerts.errors import RotaRefused, SettingsRefused
+from alerts.plan import checked_document
 from alerts.recipients import ChannelKind, Recipients
 from streams.contracts.errors import WeakSecret
 from streams.contracts.identities import IdentityCipher
@@ -66,9 +65,9 @@ class Settings(BaseSettings):
     recipients: str | None = None
     """The recipients document itself, instead of a file."""
     oncall_file: Path | None = None
-    """Teams, rotations and escalation; everybody is told at once when absent."""
+    """Teams, rotations and escalation, taken up when it is new; without any, everybody is told at once."""
     remind_after_seconds: PositiveFloat = 300
-    """Without an on-call file: how long until everybody is told again."""
+    """Without an on-call document: how long until everybody is told again."""
     smtp: Smtp | None = None
     """Mail server, as JSON; see docs/alerts.md."""
     place: str = Field(default="", max_length=80)
@@ -180,25 +179,21 @@ def _recipients_text(settings: Settings) -> tuple[str, str | None]:
     return where, _text_of(settings.recipients_file, where)
 
 
-def load_escalation(settings: Settings, recipients: Recipients | None) -> Escalation:
-    """Who is rung and when: by the on-call file, or everybody again and again.
+def load_oncall(settings: Settings, recipients: Recipients | None, now: datetime) -> str | None:
+    """The text of the on-call file; None where none is set.
 
     Raises:
         SettingsRefused: unreadable, invalid, or it names somebody who cannot be reached.
     """
-    names = recipients.names if recipients else ()
     if settings.oncall_file is None:
-        return RingEveryone(names, timedelta(seconds=settings.remind_after_seconds))
+        return None
     where = f"{PREFIX}ONCALL_FILE"
+    text = _text_of(settings.oncall_file, where)
     try:
-        on_call = OnCall.model_validate(yaml.safe_load(_text_of(settings.oncall_file, where)))
-    except yaml.YAMLError:
-        raise SettingsRefused(f"{where} is not YAML") from None
-    except ValidationError as error:
-        raise SettingsRefused(f"{where}: {_sentence(error)}") from None
-    if wrong := mistakes(on_call, names):
-        raise SettingsRefused(f"{where}: {wrong[0]}")
-    return RingByPolicy(on_call, names)
+        checked_document(text, recipients, now)
+    except RotaRefused as error:
+        raise SettingsRefused(f"{where}: {error}") from None
+    return text
 
 
 def _text_of(file: Path, where: str) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from alerts import worklist
@@ -24,11 +25,19 @@ HOUSEKEEPING_EVERY = timedelta(minutes=10)
 
 
 class Ticker:
-    def __init__(self, desk: Desk, metrics: AlertMetrics, reception: Reception, auditor: Auditor) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        metrics: AlertMetrics,
+        reception: Reception,
+        auditor: Auditor,
+        refresh_plan: Callable[[], None] = lambda: None,
+    ) -> None:
         self._desk = desk
         self._metrics = metrics
         self._reception = reception
         self._auditor = auditor
+        self._refresh_plan = refresh_plan
         self._audit_at = self._housekeeping_at = desk.clock.now()
 
     def tick(self) -> None:
@@ -37,6 +46,7 @@ class Ticker:
         Raises:
             StoreUnavailable: it is still due.
         """
+        self._refresh_plan()
         self._desk.look_again(caught_up=self._reception.caught_up)
         self._gauge()
         now = self._desk.clock.now()

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tocsin.commands import bench, deadletter, model
+from tocsin.commands import audit, bench, deadletter, model, oncall
 from tocsin.commands.demo import demo
 from tocsin.commands.read import read
 from tocsin.commands.selftest import selftest
@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 for command in (up, demo, send, synth, read, status, selftest, model.train, model.calibrate, model.evaluate):
     app.command()(command)
+app.add_typer(oncall.app, name="oncall")
+app.add_typer(audit.app, name="audit")
 app.add_typer(deadletter.app, name="deadletter")
 app.add_typer(bench.app, name="bench")
 app.add_typer(model.app, name="model")

@@ -29,6 +29,8 @@ class EntryKind(StrEnum):
     """A finding, what it rests on, and what was decided about it."""
     ALERT = "alert"
     """Something in the life of an alert: who was told, who answered."""
+    ROTA = "rota"
+    """Another version of the on-call document came into force, by whom."""
 
 
 def append(session: Session, kind: EntryKind, at: datetime, study_key: str, facts: dict[str, object]) -> None:

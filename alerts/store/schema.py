@@ -200,3 +200,15 @@ class RecordHead(Base):
     name: Mapped[str] = mapped_column(WORD, primary_key=True)
     number: Mapped[int]
     hash: Mapped[str] = mapped_column(String(64))
+
+
+class RotaVersion(Base):
+    """Every version of the on-call document that was ever in force; the newest is."""
+
+    __tablename__ = "rota_versions"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    text: Mapped[str]
+    saved_at: Mapped[datetime]
+    saved_by: Mapped[str] = mapped_column(NAME)
+    from_file: Mapped[bool] = mapped_column(default=False)
+    """Taken from the site's on-call file, not written on the page."""

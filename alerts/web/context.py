@@ -1,8 +1,6 @@
 """What the pages and the API work with."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 
 from alerts.access.gate import Identify
 from alerts.audit import Auditor
@@ -10,6 +8,7 @@ from alerts.broker import Reception
 from alerts.desk import Desk
 from alerts.links import LinkSigner
 from alerts.metrics import AlertMetrics
+from alerts.plan import Plan
 from alerts.ports import Clock, Stop
 from alerts.recipients import Recipients
 from alerts.store.database import Database
@@ -30,5 +29,5 @@ class Context:
     auditor: Auditor
     identify: Identify
     """Who a request comes from."""
-    gaps: Callable[[], Iterable[tuple[str, datetime]]] = tuple
-    """Rotations that will have nobody, and from when."""
+    plan: Plan | None = None
+    """Who is on call; None where nobody edits it."""

@@ -165,7 +165,9 @@ def banners(context: Context) -> list[str]:
     if counts.failed:
         messages = "1 message" if counts.failed == 1 else f"{counts.failed} messages"
         found.append(f"{messages} could not be delivered and will be tried again. Do not rely on being paged.")
-    found += [f"Nobody is on duty in {name} from {at:%Y-%m-%d %H:%M} UTC on." for name, at in context.gaps()]
+    if context.plan and context.plan.problems():
+        problems = len(context.plan.problems())
+        found.append(f"The on-call rota has {'a problem' if problems == 1 else f'{problems} problems'}: see On call.")
     violations = sorted({breach.violation for breach in context.auditor.breaches})
     return found + [
         f"The auditor found: {WORDS[violation]}. Look through the list below yourself." for violation in violations

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from alerts.errors import SettingsRefused
-from alerts.settings import is_loopback, load_cipher, load_escalation, load_recipients, load_settings
+from alerts.settings import is_loopback, load_cipher, load_oncall, load_recipients, load_settings
+from tests.unit.alerts.builders import START
 
 GOOD = {"recipients": [{"name": "a", "webhook": {"url": "http://h/x", "secret": "0123456789abcdef"}}]}
 
@@ -112,4 +113,4 @@ def test_an_on_call_file_that_names_nobody_is_refused(environment: pytest.Monkey
     environment.setenv("TOCSIN_ALERTS_RECIPIENTS", json.dumps(GOOD))
     settings = load_settings()
     with pytest.raises(SettingsRefused, match="ghost"):
-        load_escalation(settings, load_recipients(settings))
+        load_oncall(settings, load_recipients(settings), START)

@@ -10,7 +10,7 @@ import yaml
 from alerts.errors import ChannelRefused
 from alerts.escalation import RingByPolicy, RingReason
 from alerts.life import Topic
-from alerts.oncall import OnCall
+from alerts.oncall import Matter, OnCall
 from alerts.recipients import Recipients
 from streams.contracts.findings import FindingStatus
 from tests.unit.alerts.builders import START, a_finding
@@ -110,11 +110,11 @@ def test_when_the_first_cannot_be_reached_the_second_is_not_made_to_wait(night: 
 def test_a_step_of_people_who_are_gone_rings_the_fall_back_and_without_one_everybody() -> None:
     at = START
     gone = RingByPolicy(escalation().on_call, ("third", "switchboard"))
-    assert gone.ring(Topic.BLEED, None, 0, at).names == ("switchboard",)
-    assert gone.ring(Topic.BLEED, None, 0, at).reason is RingReason.GAP
+    assert gone.ring(Matter(Topic.BLEED), 0, at).names == ("switchboard",)
+    assert gone.ring(Matter(Topic.BLEED), 0, at).reason is RingReason.GAP
     nobody_known = RingByPolicy(escalation().on_call, ("third",))
-    assert nobody_known.ring(Topic.BLEED, None, 0, at).names == ("third",)
-    assert nobody_known.ring(Topic.BLEED, None, 0, at).reason is RingReason.EVERYBODY
+    assert nobody_known.ring(Matter(Topic.BLEED), 0, at).names == ("third",)
+    assert nobody_known.ring(Matter(Topic.BLEED), 0, at).reason is RingReason.EVERYBODY
 
 
 @pytest.mark.parametrize("hours", range(0, 24 * 8, 5))
@@ -122,6 +122,6 @@ def test_at_any_time_and_round_somebody_rings_and_it_rings_again(hours: int) -> 
     rings = escalation()
     at: datetime = START + timedelta(hours=hours)
     for round_number in range(8):
-        ring = rings.ring(Topic.BLEED, "CT1", round_number, at)
+        ring = rings.ring(Matter(Topic.BLEED, "CT1"), round_number, at)
         assert ring.names
         assert at < ring.rings_again_at <= at + timedelta(minutes=5)

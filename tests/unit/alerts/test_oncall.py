@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from alerts.life import Topic
-from alerts.oncall import OnCall, gaps, mistakes
+from alerts.oncall import Matter, OnCall, mistakes
 
 ROTA = """
 time_zone: Europe/Zurich
@@ -90,17 +90,28 @@ def test_before_its_start_a_rotation_has_nobody() -> None:
 SHIFT = ROTA.replace("turn: weekly", 'shift: "18:00-08:00"\n    days: [mon, tue, wed, thu, fri]')
 
 
-def test_outside_its_shift_a_rotation_has_nobody_and_the_gap_is_found() -> None:
+def test_outside_its_shift_a_rotation_has_nobody() -> None:
     rota = on_call(SHIFT)
     assert who(rota, "2026-02-02T12:00+01:00") == ()
     assert who(rota, "2026-02-02T23:00+01:00") == ("first",)
     assert who(rota, "2026-02-07T03:00+01:00") == ("first",)
     assert who(rota, "2026-02-07T23:00+01:00") == ()
-    assert gaps(rota, datetime(2026, 2, 2, 22, tzinfo=UTC)) == {"nights": datetime(2026, 2, 3, 7, tzinfo=UTC)}
 
 
-def test_a_rota_without_gaps_has_none() -> None:
-    assert gaps(on_call(), datetime(2026, 2, 2, tzinfo=UTC)) == {}
+HOLIDAYS = ROTA.replace("teams:", "holidays: {country: CH, subdivision: ZH, dates: [2026-02-04]}\nteams:").replace(
+    "turn: weekly", "days: [mon, tue, wed, thu, fri]"
+)
+
+
+def test_a_holiday_is_no_working_day_whatever_day_of_the_week_it_is() -> None:
+    rota = on_call(HOLIDAYS)
+    assert who(rota, "2026-04-02T12:00+02:00"), "Maundy Thursday is none"
+    assert who(rota, "2026-04-03T12:00+02:00") == (), "Good Friday is one in Zurich"
+    assert who(rota, "2026-02-04T12:00+01:00") == (), "the site's own"
+    free = on_call(HOLIDAYS.replace("days: [mon, tue, wed, thu, fri]", "days: [sat, sun, holiday]"))
+    assert who(free, "2026-04-03T12:00+02:00")
+    assert who(free, "2026-04-04T12:00+02:00")
+    assert who(free, "2026-04-07T12:00+02:00") == ()
 
 
 def test_a_name_that_means_nobody_is_found_at_load() -> None:
@@ -118,6 +129,8 @@ def test_a_name_that_means_nobody_is_found_at_load() -> None:
         ("- name: everything", "- name: everything\n    topics: [bleed]", "must fit every alert"),
         ("members: [first, second]", "members: []", "members"),
         ("radiology: [first, second]", "nights: [first]", "of a team and of a rotation"),
+        ("time_zone: Europe/Zurich", "holidays: {country: ZZ}", "no holidays are known for 'ZZ'"),
+        ("time_zone: Europe/Zurich", "holidays: {subdivision: ZH}", "needs its country"),
         ("end: 2026-03-05T08:00", "end: 2026-03-03T08:00", "must end after it starts"),
     ],
 )
@@ -138,5 +151,16 @@ def test_a_team_within_itself_ends() -> None:
 def test_the_first_policy_that_fits_is_taken() -> None:
     extra = "policies:\n  - {name: unread, topics: [not_analysed], steps: [{notify: [first]}], fall_back: [second]}"
     rota = on_call(ROTA.replace("policies:", extra))
-    assert rota.policy_for(Topic.NOT_ANALYSED, "CT1").name == "unread"
-    assert rota.policy_for(Topic.BLEED, "CT1").name == "everything"
+    assert rota.policy_for(Matter(Topic.NOT_ANALYSED, "CT1")).name == "unread"
+    assert rota.policy_for(Matter(Topic.BLEED, "CT1")).name == "everything"
+
+
+def test_a_policy_may_be_for_late_findings_or_for_a_type_of_bleed() -> None:
+    extra = (
+        "policies:\n  - {name: late, late: true, steps: [{notify: [first]}], fall_back: [second]}"
+        "\n  - {name: epidural, types: [epidural], steps: [{notify: [first]}], fall_back: [second]}"
+    )
+    rota = on_call(ROTA.replace("policies:", extra))
+    assert rota.policy_for(Matter(Topic.BLEED, "CT1", "epidural", late=True)).name == "late"
+    assert rota.policy_for(Matter(Topic.BLEED, "CT1", "epidural")).name == "epidural"
+    assert rota.policy_for(Matter(Topic.BLEED, "CT1", "subdural")).name == "everything"
