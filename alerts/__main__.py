@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 
 import uvicorn
 from prometheus_client import CollectorRegistry
@@ -21,22 +21,23 @@ from alerts.access.user import ANYBODY_HERE
 from alerts.audit import Auditor
 from alerts.auditing import audit_command
 from alerts.broker import Inbound, Outbound, Reception
-from alerts.channels.email import EmailChannel
-from alerts.channels.webhook import WebhookChannel
+from alerts.channels.push import PushService, Vapid, fresh_private
+from alerts.circuits import Circuits
 from alerts.crew import Crew
-from alerts.delivery import DOZE_SECONDS, LOOK_SECONDS, Channels, Delivery, deliver_until
+from alerts.delivery import DOZE_SECONDS, LOOK_SECONDS, Delivery, deliver_until
 from alerts.desk import Desk
-from alerts.errors import ChannelRefused, SettingsRefused, StoreUnavailable
+from alerts.errors import SettingsRefused, StoreUnavailable
 from alerts.intake import Intake
 from alerts.links import Links, LinkSigner
 from alerts.metrics import AlertMetrics
 from alerts.plan import Plan
-from alerts.ports import Channel, Clock
 from alerts.publishing import Publishing, publish_until
-from alerts.recipients import ChannelKind, Recipients
+from alerts.revealing import revealing
 from alerts.settings import PREFIX, Settings, load_cipher, load_oncall, load_recipients, load_settings
+from alerts.store.claims import release
 from alerts.store.database import Database
-from alerts.store.outbox import Address, release
+from alerts.store.subscriptions import SubscriptionBook
+from alerts.switchboard import Switchboard
 from alerts.ticker import Ticker, tick_until
 from alerts.timing import Bell, SystemClock
 from alerts.web.app import create_app
@@ -95,14 +96,29 @@ def run(settings: Settings) -> int:
     signer = LinkSigner(lambda: database.secret("link_secret", secrets.token_bytes(LINK_SECRET_BYTES)))
     links = Links(url, settings.place, signer)
     plan = Plan(recipients, timedelta(seconds=settings.remind_after_seconds), database, clock)
-    desk = Desk(database, clock, settings.policy(), recipients, plan, links, wake)
+    parts = frozenset(settings.message_parts)
+    desk = Desk(database, clock, settings.policy(), recipients, plan, links, wake, parts)
     outbound = Outbound(settings.kafka_bootstrap_servers)
     publisher = Outbound(settings.kafka_bootstrap_servers)
     reception, auditor = Reception(clock, metrics), Auditor()
     intake = Intake(desk, metrics, outbound.set_aside)
     inbound = Inbound(settings.kafka_bootstrap_servers, settings.kafka_group, holder, intake, reception, crew.stop)
-    channels = channels_of(settings, recipients, clock)
-    delivery = Delivery(database, clock, channels, metrics, holder, publish_bell.ring, desk.nobody_reached)
+    vapid = cache(lambda: Vapid(database.secret("vapid_private", fresh_private()), settings.contact))
+    push = PushService(SubscriptionBook(database), vapid, settings.push_services, clock)
+    switchboard = Switchboard.of(recipients, settings.smtp, push, clock)
+    circuits = Circuits(switchboard.providers)
+    delivery = Delivery(
+        database,
+        clock,
+        switchboard,
+        metrics,
+        holder,
+        circuits=circuits,
+        flood=settings.flood(),
+        reveal=revealing(database, cipher, parts),
+        recorded=publish_bell.ring,
+        failed=desk.not_delivered,
+    )
     publishing = Publishing(database, clock, publisher, metrics, holder)
     context = Context(
         database=database,
@@ -117,6 +133,8 @@ def run(settings: Settings) -> int:
         auditor=auditor,
         identify=lambda _: ANYBODY_HERE,
         plan=plan,
+        push=push,
+        circuits=circuits,
     )
     health = Health({"threads": crew.missing}, {"database": lambda: writable(database)})
     exposition = expose(metrics, health, settings)
@@ -132,7 +150,10 @@ def run(settings: Settings) -> int:
                 work = partial(deliver_until, crew.stop, delivery, delivery_bell, idle)
                 crew.start(f"delivery-{worker}", work)
             crew.start("publishing", lambda: publish_until(crew.stop, publishing, publish_bell))
-            crew.start("ticker", lambda: tick_until(crew.stop, Ticker(desk, metrics, reception, auditor, plan.refresh)))
+            crew.start(
+                "ticker",
+                lambda: tick_until(crew.stop, Ticker(desk, metrics, reception, auditor, plan.refresh, circuits)),
+            )
             crew.start("consumer", inbound.run)
             log.info("ready", extra={"url": url, "metrics_port": exposition.port})
         return watch(crew)
@@ -181,23 +202,6 @@ def expose(metrics: AlertMetrics, health: Health, settings: Settings) -> Exposit
         return Exposition(metrics.registry, health, address).start()
     except OSError as error:
         raise SettingsRefused(f"{PREFIX}METRICS_HOST and METRICS_PORT: cannot listen: {error.strerror}") from None
-
-
-def channels_of(settings: Settings, recipients: Recipients | None, clock: Clock) -> Channels:
-    """Finds the channel to an address, by the settings as they are now."""
-    made: dict[Address, Channel] = {}
-    for recipient in recipients.recipients if recipients else ():
-        if recipient.webhook:
-            made[Address(recipient.name, ChannelKind.WEBHOOK)] = WebhookChannel(recipient.webhook, clock)
-        if recipient.email and settings.smtp:
-            made[Address(recipient.name, ChannelKind.EMAIL)] = EmailChannel(settings.smtp, recipient.email)
-
-    def channel(address: Address) -> Channel:
-        if address not in made:
-            raise ChannelRefused("this recipient no longer has this channel")
-        return made[address]
-
-    return channel
 
 
 def web_server(app: Callable[..., object]) -> uvicorn.Server:

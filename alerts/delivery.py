@@ -9,11 +9,14 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from alerts.backoff import people_must_know, retry_after
+from alerts.circuits import Circuits
 from alerts.errors import ChannelBroken, ChannelError, StoreUnavailable
+from alerts.messages import Message, bundle
 from alerts.metrics import DELIVERED, AlertMetrics
 from alerts.ports import Channel, Clock, Stop, Wake
+from alerts.store.claims import Attempt, Claim, Flood
 from alerts.store.database import Database
-from alerts.store.outbox import Address, Attempt, claim, record_delivered, record_failure
+from alerts.store.outbox import Address, record_delivered, record_failure
 from alerts.timing import Bell
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,8 @@ DOZE_SECONDS = 10.0
 STORE_RETRY_SECONDS = 0.5
 
 Channels = Callable[[Address], Channel]
+Reveal = Callable[[Message], Message]
+"""Puts into a message what it may say of the patient."""
 
 
 class Delivery:
@@ -42,28 +47,38 @@ class Delivery:
         channels: Channels,
         metrics: AlertMetrics,
         holder: str,
+        *,
+        circuits: Circuits | None = None,
+        flood: Flood | None = None,
+        reveal: Reveal = lambda message: message,
         recorded: Wake = lambda: None,
-        gave_up: Callable[[str], None] = lambda _alert_id: None,
+        failed: Callable[[str], None] = lambda _notice_id: None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._channels = channels
         self._metrics = metrics
-        self._holder = holder
+        self._claim = Claim(holder, LEASE, flood or Flood())
+        self._circuits = circuits or Circuits()
+        self._reveal = reveal
         self._recorded = recorded
-        self._gave_up = gave_up
+        self._failed = failed
 
     def deliver_one(self) -> bool:
-        """Attempt the most urgent notice; False when none is due.
+        """Attempt the most urgent notice, and in a flood those that wait with it; False when none is due.
 
         Raises:
             StoreUnavailable: nothing was attempted, or its outcome was not recorded (the lease will end by itself).
         """
+        now = self._clock.now()
+        shut = self._circuits.shut(now)
         with self._database.writing() as session:
-            attempt = claim(session, self._holder, self._clock.now(), LEASE)
+            attempt = self._claim.next(session, now, shut)
         if attempt is None:
             return False
+        self._circuits.begin(attempt.address, now)
         failure = self._send(attempt)
+        self._circuits.ended(attempt.address, failure.kind if failure else None, self._clock.now())
         if failure is None:
             self._record_delivered(attempt)
         else:
@@ -73,7 +88,7 @@ class Delivery:
 
     def _send(self, attempt: Attempt) -> ChannelError | None:
         try:
-            self._channels(attempt.address).send(attempt.message)
+            self._channels(attempt.address).send(self._written(attempt))
         except ChannelError as error:
             return error
         except Exception as error:
@@ -81,42 +96,51 @@ class Delivery:
             return ChannelBroken(type(error).__name__)
         return None
 
+    def _written(self, attempt: Attempt) -> Message:
+        messages = [self._reveal(message) for message in attempt.messages]
+        return messages[0] if len(messages) == 1 else bundle(messages)
+
     def _record_delivered(self, attempt: Attempt) -> None:
         now = self._clock.now()
         with self._database.writing() as session:
-            clocks = record_delivered(session, attempt.message.notice_id, now)
-        if clocks:
-            self._metrics.first_delivery(clocks, now)
+            first = [record_delivered(session, notice_id, now) for notice_id in _in_order(attempt)]
+        for clocks in first:
+            if clocks:
+                self._metrics.first_delivery(clocks, now)
         self._count(attempt, DELIVERED)
         log.info("notice delivered", extra=_fields(attempt))
 
     def _record_failure(self, attempt: Attempt, failure: ChannelError) -> None:
         now = self._clock.now()
         retry_at = now + retry_after(failure.kind, attempt.attempts, failure.retry_after_seconds)
+        must_know = people_must_know(failure.kind, attempt.attempts)
         with self._database.writing() as session:
-            people_now_know = record_failure(
-                session,
-                attempt.message.notice_id,
-                failure.kind,
-                str(failure),
-                now,
-                retry_at,
-                people_must_know=people_must_know(failure.kind, attempt.attempts),
-            )
-        if people_now_know:
-            self._gave_up(attempt.message.alert_id)
+            for notice_id in _in_order(attempt):
+                detail = str(failure)
+                record_failure(session, notice_id, failure.kind, detail, now, retry_at, people_must_know=must_know)
+        for notice_id in _in_order(attempt):
+            self._failed(notice_id)
         self._count(attempt, failure.kind)
         log.warning("notice not delivered", extra=_fields(attempt) | {"failure": failure.kind, "detail": str(failure)})
 
     def _count(self, attempt: Attempt, outcome: str) -> None:
         self._metrics.notifications.labels(attempt.address.channel, outcome).inc()
+        if len(attempt.messages) > 1 and outcome == DELIVERED:
+            self._metrics.bundled.inc(len(attempt.messages))
+
+
+def _in_order(attempt: Attempt) -> list[str]:
+    """The notices in the order of their alerts: two workers that record several must not wait for each other."""
+    return [message.notice_id for message in sorted(attempt.messages, key=lambda m: (m.alert_id, m.notice_id))]
 
 
 def _fields(attempt: Attempt) -> dict[str, object]:
+    first = attempt.messages[0]
     return {
-        "alert": attempt.message.alert_id,
-        "notice": attempt.message.notice_id,
-        "purpose": attempt.message.purpose,
+        "alert": first.alert_id,
+        "notice": first.notice_id,
+        "purpose": first.purpose,
+        "bundled": len(attempt.messages),
         "recipient": attempt.address.recipient,
         "channel": attempt.address.channel,
         "attempt": attempt.attempts,

@@ -17,13 +17,15 @@ from alerts.errors import UnknownAlert
 from alerts.escalation import Escalation
 from alerts.life import Answer, Claim, Happening, Life, Topic, Via
 from alerts.links import Links
-from alerts.messages import PURPOSES, Purpose, compose
+from alerts.messages import PURPOSES, WITHOUT_PATIENT, MessagePart, Purpose, compose
 from alerts.oncall import Matter
 from alerts.ports import Clock, Wake
-from alerts.recipients import Recipients
+from alerts.recipients import ChannelKind, Recipients
 from alerts.store.database import Database
 from alerts.store.outbox import (
     Address,
+    Circumstances,
+    NoticeState,
     alerts_owing,
     enqueue,
     happen,
@@ -31,12 +33,17 @@ from alerts.store.outbox import (
     notice_id_of,
     overtaken,
     owed_addresses,
+    owed_notice,
+    record_seen,
+    record_withheld,
     ring_failed,
     supersede,
     told,
+    turn_to,
+    waiting_at,
 )
 from alerts.store.record import EntryKind, append
-from alerts.store.schema import Alert, Series, Study
+from alerts.store.schema import Alert, Notice, Series, Study
 from alerts.store.studies import (
     add_finding,
     alert_of,
@@ -52,6 +59,9 @@ from streams.contracts.findings import FindingProduced
 
 NOBODY_TO_TELL = "nobody_to_tell"
 NAMES_CHARACTERS = 120
+RINGS = frozenset({Purpose.ALARM, Purpose.REMINDER})
+"""One of a person's channels in turn is enough for these; a correction goes wherever the warning went."""
+
 CLOSES_AFTER = timedelta(hours=24)
 NOT_ON_RECORD = {"key_slices": {"__all__": {"image_png", "heat_map_png", "probabilities"}}}
 
@@ -68,6 +78,8 @@ class Desk:
     links: Links
     wake: Wake = field(default=lambda: None)
     """Called after each commit that may have put something in the outbox."""
+    parts: frozenset[MessagePart] = WITHOUT_PATIENT
+    """What messages may say; what identifies a patient is put in when they are sent."""
 
     def take_finding(self, finding: FindingProduced) -> Decision | None:
         """Keep a finding and act on it; None if it was known already.
@@ -146,7 +158,8 @@ class Desk:
         """After a change of the recipients: what waits for an address that is no more is dropped, and its alert rings
         anew for who is there now; returns how many times."""
         now = self.clock.now()
-        here = set(self._addresses(self.recipients.names)) if self.recipients else set()
+        people = self.recipients.recipients if self.recipients else ()
+        here = {Address(person.name, channel) for person in people for channel in person.channels}
         with self.database.reading() as session:
             gone = [address for address in owed_addresses(session) if address not in here]
         return sum(self._drop(address, now) for address in gone)
@@ -160,16 +173,52 @@ class Desk:
                     alert.rings_at = now
         return len(alerts)
 
-    def nobody_reached(self, alert_id: str) -> None:
-        """A message has failed for good: if the whole ring has, and others can be rung, do not wait for an answer."""
+    def not_delivered(self, notice_id: str) -> None:
+        """A message has failed: turn to the person's next channel; and if the whole ring has failed for good, and
+        others can be rung, do not wait for an answer."""
         now = self.clock.now()
         with self.database.writing() as session:
-            alert = session.get(Alert, alert_id, with_for_update=True)
-            if alert is None or alert.rings_at is None or not ring_failed(session, alert):
+            owed = owed_notice(session, notice_id)
+            if owed is None:
                 return
-            matter = _matter(alert, _finding_of_alert(session, alert))
-            if self.escalation.has_other_people(matter, alert.round):
-                alert.rings_at = min(alert.rings_at, now)
+            alert, notice = owed
+            turned = self._turn_to_next(session, notice, now)
+            if notice.state == NoticeState.FAILED and not turned:
+                self._do_not_wait_for(session, alert, now)
+        if turned:
+            self.wake()
+
+    def _turn_to_next(self, session: Session, notice: Notice, now: datetime) -> bool:
+        person = self.recipients.named(notice.recipient) if self.recipients else None
+        channel = person.after(ChannelKind(notice.channel)) if person else None
+        return channel is not None and turn_to(session, notice, channel, now)
+
+    def _do_not_wait_for(self, session: Session, alert: Alert, now: datetime) -> None:
+        if alert.rings_at is None or not ring_failed(session, alert):
+            return
+        matter = _matter(alert, _finding_of_alert(session, alert))
+        if self.escalation.has_other_people(matter, alert.round):
+            alert.rings_at = min(alert.rings_at, now)
+
+    def withhold(self, down: Iterable[Address]) -> int:
+        """What waits for addresses whose provider is down counts as failed, though nobody tries it now; returns how
+        many times."""
+        addresses, now = frozenset(down), self.clock.now()
+        if not addresses:
+            return 0
+        with self.database.reading() as session:
+            waiting = waiting_at(session, addresses, now)
+        for notice_id in waiting:
+            with self.database.writing() as session:
+                withheld = record_withheld(session, notice_id, now)
+            if withheld:
+                self.not_delivered(notice_id)
+        return len(waiting)
+
+    def seen(self, alert_id: str, recipient: str) -> int:
+        """A recipient has opened what the messages link to; returns how many messages that were not yet seen."""
+        with self.database.writing() as session:
+            return record_seen(session, alert_id, recipient, self.clock.now())
 
     def decide_again(self, study_key: str) -> Decision:
         """Put right what the auditor has found."""
@@ -191,7 +240,7 @@ class Desk:
             if alert is None:
                 raise UnknownAlert(alert_id)
             answers = life_of(alert).waits_for_a_human or alert.acknowledged_at is None
-            happen(session, alert, Happening.ACKNOWLEDGED, now, by=by, reason=via)
+            happen(session, alert, Happening.ACKNOWLEDGED, now, Circumstances(by=by, reason=via))
             if answers:
                 alert.acknowledged_at, alert.acknowledged_by, alert.acknowledged_via = now, by, via
             alert.rings_at = None
@@ -216,7 +265,7 @@ class Desk:
             alert = _new_alert(study.study_key, decision, now)
             session.add(alert)
             session.flush()
-            note(session, alert, AlertState.RAISED, now, reason=decision.reason)
+            note(session, alert, AlertState.RAISED, now, Circumstances(reason=decision.reason))
         else:
             _move(session, alert, decision, now)
         if decision.step is not Step.CONFIRM:
@@ -229,7 +278,7 @@ class Desk:
         others = [address for address in to if address not in unheard]
         self._write_notices(session, alert, decision, PURPOSES[decision.step], finding, others, now)
         if decision.audience is not Audience.NOBODY and decision.step is Step.RAISE and not to:
-            note(session, alert, AlertState.DELIVERY_FAILED, now, reason=NOBODY_TO_TELL)
+            note(session, alert, AlertState.DELIVERY_FAILED, now, Circumstances(reason=NOBODY_TO_TELL))
 
     @staticmethod
     def _unheard(session: Session, alert: Alert, decision: Decision, to: list[Address]) -> list[Address]:
@@ -261,12 +310,12 @@ class Desk:
         if not to:
             return  # there is nobody at all; the page says so
         names = ", ".join(ring.names)[:NAMES_CHARACTERS]
-        happen(session, alert, Happening.ESCALATED, now, by=names, reason=ring.reason)
+        happen(session, alert, Happening.ESCALATED, now, Circumstances(by=names, reason=ring.reason))
         self._write_notices(session, alert, decision, Purpose.REMINDER, finding, to, now)
 
     def _addresses(self, names: Iterable[str]) -> list[Address]:
         people = [self.recipients.named(name) for name in names] if self.recipients else []
-        return [Address(person.name, channel) for person in people if person for channel in person.channels]
+        return [Address(person.name, channel) for person in people if person for channel in person.first_channels]
 
     def _write_notices(
         self,
@@ -293,9 +342,12 @@ class Desk:
                 link=self.links.study(alert.study_key),
                 acknowledge_link=self.links.acknowledge(alert.alert_id, address.recipient, now),
                 place=self.links.place,
+                parts=self.parts,
             )
             supersede(session, alert.alert_id, overtaken(purpose, decision.topic), address)
-            enqueue(session, message, address, now)
+            person = self.recipients.named(address.recipient) if self.recipients else None
+            in_turn = bool(person and address.channel in person.in_turn) and purpose in RINGS
+            enqueue(session, message, address, now, in_turn=in_turn)
 
 
 def _told_before(session: Session, alert: Alert | None, decision: Decision) -> list[Address]:
@@ -360,11 +412,11 @@ def _move(session: Session, alert: Alert, decision: Decision, now: datetime) -> 
         case Step.RAISE:
             _reopen(session, alert, decision, now)
         case Step.CONFIRM:
-            happen(session, alert, Happening.CONFIRMED, now, reason=decision.reason)
+            happen(session, alert, Happening.CONFIRMED, now, Circumstances(reason=decision.reason))
         case Step.AMEND:
-            happen(session, alert, Happening.AMENDED, now, reason=decision.reason)
+            happen(session, alert, Happening.AMENDED, now, Circumstances(reason=decision.reason))
         case Step.RETRACT:
-            happen(session, alert, Happening.RETRACTED, now, reason=decision.reason)
+            happen(session, alert, Happening.RETRACTED, now, Circumstances(reason=decision.reason))
             alert.rings_at = None
     if decision.step is not Step.RETRACT:
         alert.topic = decision.topic
@@ -377,7 +429,7 @@ def _reopen(session: Session, alert: Alert, decision: Decision, now: datetime) -
     alert.acknowledged_at = alert.acknowledged_by = alert.acknowledged_via = None
     alert.raised_at = alert.changed_at = now
     alert.round = 0
-    note(session, alert, AlertState.RAISED, now, reason=decision.reason)
+    note(session, alert, AlertState.RAISED, now, Circumstances(reason=decision.reason))
 
 
 def _state_claim(alert: Alert, decision: Decision) -> None:

@@ -25,6 +25,8 @@ Fields that do not apply are absent. ``purpose`` is one of ``alarm``, ``reminder
 same ``notice_id`` twice, and join by ``alert_id``.
 """
 
+import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -34,6 +36,36 @@ from alerts import wording
 from alerts.decision import Decision, Step, Verdict, sides_of
 from alerts.life import Topic
 from streams.contracts.findings import FindingProduced, FindingStatus
+from streams.contracts.identities import StudyIdentity
+
+
+class MessagePart(StrEnum):
+    """What a message may say, besides that there is an alert and where to answer it."""
+
+    FINDING = "finding"
+    """What was found or not analysed, on which side, of which type."""
+    STUDY = "study"
+    """The first digits of the study's key."""
+    PLACE = "place"
+    WHY = "why"
+    COVERAGE = "coverage"
+    SCORES = "scores"
+    MODEL = "model"
+    PATIENT_NAME = "patient_name"
+    PATIENT_ID = "patient_id"
+    BIRTH_DATE = "birth_date"
+    ACCESSION_NUMBER = "accession_number"
+
+    @property
+    def identifies(self) -> bool:
+        """Whether it names the patient."""
+        return self in IDENTIFYING
+
+
+IDENTIFYING = frozenset(
+    {MessagePart.PATIENT_NAME, MessagePart.PATIENT_ID, MessagePart.BIRTH_DATE, MessagePart.ACCESSION_NUMBER}
+)
+WITHOUT_PATIENT = frozenset(MessagePart) - IDENTIFYING
 
 
 class Purpose(StrEnum):
@@ -86,10 +118,24 @@ class Message(BaseModel):
     recipient: str
     link: str
     acknowledge_link: str | None = None
+    patient: dict[str, str] = {}
+    """Only what the site has allowed."""
+    bundled: tuple[str, ...] = ()
+    """The alert ids of the messages that this one stands for."""
 
     def body(self) -> bytes:
         """The message as JSON; absent fields are left out."""
         return self.model_dump_json(exclude_none=True).encode()
+
+
+DISCREET = {
+    Purpose.ALARM: "A study needs you",
+    Purpose.REMINDER: "Not answered yet: a study needs you",
+    Purpose.CONFIRMED: "An earlier alert is confirmed",
+    Purpose.AMENDED: "Correction to an earlier alert",
+    Purpose.RETRACTED: "Correction: an earlier alert is withdrawn",
+}
+"""The headlines where a message may not say what was found."""
 
 
 def headline(purpose: Purpose, decision: Decision, finding: FindingProduced | None) -> str:
@@ -131,18 +177,18 @@ def compose(
     link: str,
     acknowledge_link: str | None,
     place: str = "",
+    parts: frozenset[MessagePart] = WITHOUT_PATIENT,
 ) -> Message:
     """Write the message. ``finding``: the one the decision rests on; None when it could not even be read."""
-    line = headline(purpose, decision, finding)
-    why = wording.REASONS[decision.reason]
-    study = wording.short_hash(study_key)
+    line = headline(purpose, decision, finding) if MessagePart.FINDING in parts else DISCREET[purpose]
+    why = wording.REASONS[decision.reason] if MessagePart.WHY in parts else ""
+    study = wording.short_hash(study_key) if MessagePart.STUDY in parts else ""
     paragraphs = [
         line + ".",
-        f"Study {study}{f' at {place}' if place else ''}. Why: {why}.",
-        _coverage_line(finding),
-        "LATE: this was found at " + f"{finding.clocks.produced:%Y-%m-%d %H:%M:%S} UTC."
-        if finding and decision.late
-        else "",
+        _where_line(study, place if MessagePart.PLACE in parts else ""),
+        f"Why: {why}." if why else "",
+        wording.coverage_words(finding.coverage) + "." if finding and MessagePart.COVERAGE in parts else "",
+        _late_line(finding) if finding and decision.late else "",
         "Automatic triage, not a diagnosis.",
         f"Look: {link}",
         f"Acknowledge: {acknowledge_link}" if acknowledge_link else "",
@@ -164,31 +210,85 @@ def compose(
         "link": link,
         "acknowledge_link": acknowledge_link,
     }
-    return Message.model_validate(common | (_evidence(finding) if finding else {}))
+    return Message.model_validate(common | (_evidence(finding, parts) if finding else {}))
 
 
-def _coverage_line(finding: FindingProduced | None) -> str:
-    return wording.coverage_words(finding.coverage) + "." if finding else ""
+def _where_line(study: str, place: str) -> str:
+    words = " at ".join(word for word in (f"Study {study}" if study else "", place) if word)
+    return words + "." if words else ""
 
 
 def _late_line(finding: FindingProduced) -> str:
     return f"LATE: this was found at {finding.clocks.produced:%Y-%m-%d %H:%M:%S} UTC."
 
 
-def _evidence(finding: FindingProduced) -> dict[str, object]:
-    model = finding.model
-    return {
-        "provisional": finding.status is FindingStatus.PROVISIONAL,
+def _evidence(finding: FindingProduced, parts: frozenset[MessagePart]) -> dict[str, object]:
+    model, coverage = finding.model, finding.coverage
+    by_part: dict[MessagePart, dict[str, object]] = {
+        MessagePart.FINDING: {
+            "provisional": finding.status is FindingStatus.PROVISIONAL,
+            "sides": tuple(sorted(sides_of(finding))),
+        },
+        MessagePart.SCORES: {
+            "types": finding.probabilities,
+            "score": finding.score,
+            "threshold": finding.threshold,
+        },
+        MessagePart.COVERAGE: {
+            "slices_read": coverage.slices_read,
+            "slices_received": coverage.slices_accepted,
+            "slices_expected": coverage.slices_expected,
+        },
+        MessagePart.MODEL: {
+            "model": f"{model.name} {model.version} ({model.runtime})" if model else None,
+            "degraded": model.degraded if model else None,
+        },
+    }
+    said = {field: value for part, facts in by_part.items() if part in parts for field, value in facts.items()}
+    return said | {
         "series_key": finding.series_key,
         "finding_revision": finding.revision,
-        "sides": tuple(sorted(sides_of(finding))),
-        "types": finding.probabilities,
-        "score": finding.score,
-        "threshold": finding.threshold,
-        "slices_read": finding.coverage.slices_read,
-        "slices_received": finding.coverage.slices_accepted,
-        "slices_expected": finding.coverage.slices_expected,
-        "model": f"{model.name} {model.version} ({model.runtime})" if model else None,
-        "degraded": model.degraded if model else None,
         "found_at": finding.clocks.produced,
     }
+
+
+def with_patient(message: Message, identity: StudyIdentity, parts: frozenset[MessagePart]) -> Message:
+    """The message with what it may say of the patient; to be sent, and kept nowhere."""
+    known = {
+        MessagePart.PATIENT_NAME: identity.PatientName.replace("^", " ").strip(),
+        MessagePart.PATIENT_ID: identity.PatientID,
+        MessagePart.BIRTH_DATE: wording.date_words(identity.PatientBirthDate),
+        MessagePart.ACCESSION_NUMBER: identity.AccessionNumber,
+    }
+    patient = {str(part): text for part, text in known.items() if part in parts and text}
+    if not patient:
+        return message
+    line, _, rest = message.text.partition("\n")
+    text = f"{line}\nPatient: {', '.join(patient.values())}.\n{rest}"
+    return message.model_copy(update={"patient": patient, "text": text})
+
+
+MOST_URGENT_FIRST = (Purpose.ALARM, Purpose.AMENDED, Purpose.REMINDER, Purpose.RETRACTED, Purpose.CONFIRMED)
+
+
+def bundle(messages: Sequence[Message]) -> Message:
+    """One message to one recipient that says what several say; each of them is followed on its own."""
+    ordered = sorted(messages, key=lambda message: MOST_URGENT_FIRST.index(message.purpose))
+    first = ordered[0]
+    listed = [f"{number}. {message.text}" for number, message in enumerate(ordered, 1)]
+    notices = "\0".join(sorted(message.notice_id for message in messages))
+    return Message(
+        notice_id=hashlib.sha256(f"bundle\0{notices}".encode()).hexdigest()[:32],
+        alert_id=first.alert_id,
+        purpose=first.purpose,
+        topic=first.topic,
+        study_key=first.study_key,
+        study=f"{len(messages)} studies",
+        headline=f"{len(messages)} alerts; the most urgent: {first.headline}",
+        text="\n\n".join([f"{len(messages)} alerts came within a short time.", *listed]),
+        why="many alerts within a short time",
+        decided_at=max(message.decided_at for message in messages),
+        recipient=first.recipient,
+        link=first.link.partition("/studies/")[0] + "/",
+        bundled=tuple(message.alert_id for message in ordered),
+    )

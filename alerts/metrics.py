@@ -34,6 +34,10 @@ class AlertMetrics(Instruments):
             channel=ChannelKind,
             outcome=(DELIVERED, *FailureKind),
         )
+        self.bundled = self.counter("bundled_total", "Notices that went out as part of a bundle")
+        self.circuits_open = self.gauge(
+            "circuits_open", "Providers that are not tried because they are down, by channel", channel=ChannelKind
+        )
         self.acknowledgements = self.counter("acknowledgements_total", "Alerts answered by a human")
         self.published = self.counter("events_published_total", "Events on triage.alerts.v1", state=AlertState)
         self.decisive_to_delivered = self.histogram(

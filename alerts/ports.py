@@ -19,6 +19,8 @@ class Channel(Protocol):
     """A way to reach one recipient."""
 
     kind: ChannelKind
+    provider: str
+    """What it shares with other channels and fails with: a mail server, a host."""
 
     def send(self, message: Message) -> None:
         """Return when the far side has accepted the message.

@@ -17,10 +17,13 @@ from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, Valid
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alerts.channels.email import Smtp
+from alerts.channels.push import PUSH_SERVICES
 from alerts.decision import Policy, TellNotAssessable
 from alerts.errors import RotaRefused, SettingsRefused
+from alerts.messages import MessagePart
 from alerts.plan import checked_document
 from alerts.recipients import ChannelKind, Recipients
+from alerts.store.claims import Flood
 from streams.contracts.errors import WeakSecret
 from streams.contracts.identities import IdentityCipher
 
@@ -70,6 +73,16 @@ class Settings(BaseSettings):
     """Without an on-call document: how long until everybody is told again."""
     smtp: Smtp | None = None
     """Mail server, as JSON; see docs/alerts.md."""
+    push_services: CommaSeparated = PUSH_SERVICES
+    """Hosts of the push services that may be posted to; an origin, such as http://127.0.0.1:9000, is taken as it is."""
+    push_contact: str | None = Field(default=None, pattern=r"^(mailto:[^@ ]+@[^@ ]+|https://[^ ]+)$")
+    """Whom a push service may write to, mailto: or https:; the mail sender or the page's address when absent."""
+    message_parts: Annotated[tuple[MessagePart, ...], NoDecode] = tuple(p for p in MessagePart if not p.identifies)
+    """What messages may say, separated by commas; nothing that identifies the patient unless named here."""
+    flood_after: int = Field(default=3, ge=1, le=1000)
+    """Messages to one person on one channel within a minute, after which further ones are bundled."""
+    flood_hold_seconds: float = Field(default=10, ge=0, le=20)
+    """How long messages wait for each other in a flood."""
     place: str = Field(default="", max_length=80)
     """Name of the site or department, shown in messages."""
     workers: int = Field(default=8, ge=1, le=64)
@@ -91,7 +104,7 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """Threshold of the journal."""
 
-    @field_validator("kafka_bootstrap_servers", "allowed_hosts", mode="before")
+    @field_validator("kafka_bootstrap_servers", "allowed_hosts", "push_services", "message_parts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
@@ -105,6 +118,16 @@ class Settings(BaseSettings):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
             raise ValueError("must be like https://tocsin.hospital.example, without a path")
         return value.rstrip("/")
+
+    @property
+    def contact(self) -> str:
+        """Whom a push service may write to (RFC 8292 2.1)."""
+        if self.push_contact is None and self.smtp is not None:
+            return f"mailto:{self.smtp.sender}"
+        return self.push_contact or self.public_url or "mailto:tocsin@localhost.invalid"
+
+    def flood(self) -> Flood:
+        return Flood(self.flood_after, hold=timedelta(seconds=self.flood_hold_seconds))
 
     def policy(self) -> Policy:
         return Policy(

@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from alerts import worklist
 from alerts.audit import Auditor, Violation
 from alerts.broker import Reception
+from alerts.circuits import Circuits, CircuitState
 from alerts.desk import Desk
 from alerts.errors import StoreUnavailable
 from alerts.life import Answer
 from alerts.metrics import AlertMetrics
 from alerts.ports import Stop
+from alerts.recipients import ChannelKind
 from alerts.store.record import head_of
 
 log = logging.getLogger(__name__)
@@ -32,12 +34,14 @@ class Ticker:
         reception: Reception,
         auditor: Auditor,
         refresh_plan: Callable[[], None] = lambda: None,
+        circuits: Circuits | None = None,
     ) -> None:
         self._desk = desk
         self._metrics = metrics
         self._reception = reception
         self._auditor = auditor
         self._refresh_plan = refresh_plan
+        self._circuits = circuits or Circuits()
         self._audit_at = self._housekeeping_at = desk.clock.now()
 
     def tick(self) -> None:
@@ -47,6 +51,7 @@ class Ticker:
             StoreUnavailable: it is still due.
         """
         self._refresh_plan()
+        self._desk.withhold(self._circuits.down(self._desk.clock.now()))
         self._desk.look_again(caught_up=self._reception.caught_up)
         self._gauge()
         now = self._desk.clock.now()
@@ -87,6 +92,10 @@ class Ticker:
         self._metrics.outbox_oldest.set((now - counts.owed_since).total_seconds() if counts.owed_since else 0)
         self._metrics.outbox_failed.set(counts.failed)
         self._metrics.events_unpublished.set(counts.unpublished)
+        states = self._circuits.states(now).values()
+        for channel in ChannelKind:
+            is_open = [s for s, behind in states if s != CircuitState.CLOSED and channel in {a.channel for a in behind}]
+            self._metrics.circuits_open.labels(channel).set(len(is_open))
 
 
 def tick_until(stop: Stop, ticker: Ticker) -> None:

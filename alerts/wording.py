@@ -177,7 +177,12 @@ RING_REASONS = {
 
 VIAS = {Via.PAGE: "on the page", Via.LINK: "by the link in the message", Via.API: "through the API"}
 
-CHANNELS = {ChannelKind.WEBHOOK: "webhook", ChannelKind.EMAIL: "e-mail"}
+CHANNELS = {
+    ChannelKind.WEBHOOK: "webhook",
+    ChannelKind.PUSH: "browser push",
+    ChannelKind.APPRISE: "messaging service",
+    ChannelKind.EMAIL: "e-mail",
+}
 
 AUDIENCES = {
     Audience.NOBODY: "nobody",

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import func, or_, select
+from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import Session
 
 from alerts import wording
@@ -64,11 +64,14 @@ class NoticeView(View):
     created_at: datetime
     sent_at: datetime | None
     delivered_at: datetime | None
+    seen_at: datetime | None
     failure: FailureKind | None
 
     @property
     def words(self) -> str:
         match self.state:
+            case _ if self.seen_at:
+                return "seen"
             case NoticeState.DELIVERED:
                 return "delivered"
             case NoticeState.SUPERSEDED:
@@ -348,6 +351,39 @@ def _opened(
         return cipher.open(envelope, message_key)
     except ContractError:
         return None
+
+
+class ChannelHealth(View):
+    """How one recipient's channel has been doing lately."""
+
+    recipient: str
+    channel: ChannelKind
+    accepted_at: datetime | None
+    """The last time that it accepted a message."""
+    waiting: int
+    failing: int
+    failure: FailureKind | None
+    """Of what waits."""
+
+
+def channel_health(session: Session, since: datetime) -> list[ChannelHealth]:
+    """Every channel to which something was written lately, or waits."""
+    owed = Notice.state.in_(OWED)
+    rows = session.execute(
+        select(
+            Notice.recipient,
+            Notice.channel,
+            func.max(Notice.delivered_at),
+            func.sum(case((owed, 1), else_=0)),
+            func.sum(case((Notice.state == NoticeState.FAILED, 1), else_=0)),
+            func.max(case((owed, Notice.failure), else_=None)),
+        )
+        .where(or_(Notice.created_at > since, owed))
+        .group_by(Notice.recipient, Notice.channel)
+        .order_by(Notice.recipient, Notice.channel)
+    )
+    names = tuple(ChannelHealth.model_fields)
+    return [ChannelHealth(**dict(zip(names, row, strict=True))) for row in rows]
 
 
 class Counts(View):

@@ -76,7 +76,9 @@ def _variable(settings: type[BaseSettings], name: str, field: FieldInfo) -> str:
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "required"
-    return "–" if field.default in (None, "", ()) else f"`{field.default}`"
+    if isinstance(field.default, tuple):
+        return ", ".join(f"`{value}`" for value in field.default) or "–"
+    return "–" if field.default in (None, "") else f"`{field.default}`"
 
 
 def _one_line(text: str | None) -> str:

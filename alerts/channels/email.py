@@ -76,6 +76,7 @@ class EmailChannel:
 
     def __init__(self, settings: Smtp, to: str, connect: Connect = connect) -> None:
         self._settings = settings
+        self.provider = f"{settings.host}:{settings.port}"
         self._to = to
         self._connect = connect
 

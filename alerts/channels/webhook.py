@@ -64,6 +64,7 @@ class WebhookChannel:
 
     def __init__(self, webhook: Webhook, clock: Clock, connect: Connect = connect) -> None:
         self._webhook = webhook
+        self.provider = urlsplit(webhook.url).netloc
         self._clock = clock
         self._connect = connect
 

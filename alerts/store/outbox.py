@@ -6,12 +6,13 @@ itself; an attempt is counted before it is made, its success only after it has b
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import func, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import and_, false, func, or_, select, update
+from sqlalchemy.orm import Session
 
 from alerts.errors import FailureKind
 from alerts.life import PUBLISHED_AS, Happening, Topic
@@ -35,8 +36,7 @@ class NoticeState(StrEnum):
 
 CORRECTIONS = frozenset({Purpose.AMENDED, Purpose.RETRACTED})
 
-CLAIM_LOCK = 0x70C51
-"""Any number that nothing else in the database uses as an advisory lock."""
+WITHHELD = "what it depends on is down"
 
 OWED = (NoticeState.PENDING, NoticeState.FAILED)
 
@@ -47,16 +47,6 @@ class Address:
 
     recipient: str
     channel: ChannelKind
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A notice taken for sending."""
-
-    message: Message
-    address: Address
-    attempts: int
-    """Including this one."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +66,8 @@ def notice_id_of(
     return hashlib.sha256("\0".join(("notice", *parts)).encode()).hexdigest()[:32]
 
 
-def enqueue(session: Session, message: Message, address: Address, now: datetime) -> bool:
-    """Put a message in the outbox; False if it is already there."""
+def enqueue(session: Session, message: Message, address: Address, now: datetime, *, in_turn: bool = False) -> bool:
+    """Put a message in the outbox; False if it is already there. ``in_turn``: another channel may stand in for it."""
     number = session.scalar(select(func.count()).where(Notice.alert_id == message.alert_id)) or 0
     return insert_missing(
         session,
@@ -94,6 +84,7 @@ def enqueue(session: Session, message: Message, address: Address, now: datetime)
         round=message.round,
         message=message.body().decode(),
         state=NoticeState.PENDING,
+        in_turn=in_turn,
         attempts=0,
         due_at=now,
         created_at=now,
@@ -157,58 +148,81 @@ def ring_failed(session: Session, alert: Alert) -> bool:
     return states == {NoticeState.FAILED}
 
 
-def claim(session: Session, holder: str, now: datetime, lease: timedelta) -> Attempt | None:
-    """Take the most urgent notice that is due, for as long as the lease; None when there is nothing to do."""
-    _one_claim_at_a_time(session)
-    other = aliased(Notice)
-    lane_busy = select(other.notice_id).where(
-        other.recipient == Notice.recipient, other.channel == Notice.channel, other.leased_until > now
-    )
-    due = (
-        select(Notice, Alert)
-        .join(Alert, Alert.alert_id == Notice.alert_id)
-        .where(Notice.state.in_(OWED), Notice.due_at <= now, ~lane_busy.exists())
-        .order_by(Notice.attempts, Notice.due_at, Notice.number)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=Alert)  # a row lock on the notice would outlive its being skipped
-    )
-    found = session.execute(due).one_or_none()
-    if found is None:
-        return None
-    notice, alert = found
-    session.refresh(notice)  # as it is under the alert's lock: it may have been superseded while the lock was won
-    if notice.state not in OWED or notice.due_at > now:
-        return claim(session, holder, now, lease)
-    notice.attempts += 1
-    notice.leased_until, notice.leased_by = now + lease, holder
-    address = Address(notice.recipient, ChannelKind(notice.channel))
-    if notice.sent_at is None:
-        notice.sent_at = now
-        happen(session, alert, Happening.SENT, now, address=address, notice=notice)
-    return Attempt(Message.model_validate_json(notice.message), address, notice.attempts)
-
-
-def _one_claim_at_a_time(session: Session) -> None:
-    """PostgreSQL looks again at a row that it had to wait for, but not at the rows that a subquery had asked: without
-    this, two workers could take one lane, or one notice. SQLite's write lock does the same by itself."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(CLAIM_LOCK)))
-
-
-def release(session: Session, holder: str) -> None:
-    """Give back what this holder had taken when it was killed."""
-    mine = update(Notice).where(Notice.leased_by == holder)
-    session.execute(mine.values(leased_until=None, leased_by=None))
-
-
 def record_delivered(session: Session, notice_id: str, now: datetime) -> FirstDelivery | None:
     """The channel accepted the message. Returns the finding's clocks when it is the alert's first to arrive."""
     alert, notice = _held(session, notice_id)
     notice.state, notice.delivered_at = NoticeState.DELIVERED, now
     notice.leased_until = notice.leased_by = notice.failure = notice.failure_detail = None
     is_first = _is_first_delivery(session, notice)
-    happen(session, alert, Happening.DELIVERED, now, address=_address(notice), notice=notice)
+    happen(session, alert, Happening.DELIVERED, now, Circumstances(address_of(notice), notice))
+    if notice.in_turn:
+        _one_channel_is_enough(session, notice)
     return _clocks(session, notice) if is_first else None
+
+
+def _one_channel_is_enough(session: Session, delivered: Notice) -> None:
+    """Somebody whose channels are used in turn has got it: the ones before need try no more."""
+    others = update(Notice).where(
+        Notice.alert_id == delivered.alert_id,
+        Notice.recipient == delivered.recipient,
+        Notice.purpose == delivered.purpose,
+        Notice.round == delivered.round,
+        Notice.finding_revision.is_not_distinct_from(delivered.finding_revision),
+        Notice.series_key.is_not_distinct_from(delivered.series_key),
+        Notice.notice_id != delivered.notice_id,
+        Notice.in_turn,
+        Notice.state.in_(OWED),
+    )
+    session.execute(others.values(state=NoticeState.SUPERSEDED))
+
+
+def turn_to(session: Session, notice: Notice, channel: ChannelKind, now: datetime) -> bool:
+    """The same message to the same person on another channel; False if it is there already."""
+    address = Address(notice.recipient, channel)
+    message = Message.model_validate_json(notice.message)
+    notice_id = notice_id_of(
+        notice.alert_id, notice.series_key, notice.finding_revision, notice.purpose, notice.round, address
+    )
+    return enqueue(session, message.model_copy(update={"notice_id": notice_id}), address, now, in_turn=notice.in_turn)
+
+
+def owed_notice(session: Session, notice_id: str) -> tuple[Alert, Notice] | None:
+    """A notice that is still to be delivered, and its alert, held until the end of the transaction."""
+    alert, notice = _held(session, notice_id)
+    return (alert, notice) if notice.state in OWED else None
+
+
+def waiting_at(session: Session, addresses: Iterable[Address], now: datetime) -> list[str]:
+    """The notices that wait for these addresses and of which nobody has said yet that they fail."""
+    asked = [and_(Notice.recipient == to.recipient, Notice.channel == to.channel) for to in addresses]
+    free = or_(Notice.leased_until.is_(None), Notice.leased_until <= now)
+    waiting = select(Notice.notice_id).where(Notice.state == NoticeState.PENDING, free, or_(false(), *asked))
+    return list(session.scalars(waiting))
+
+
+def record_withheld(session: Session, notice_id: str, now: datetime) -> bool:
+    """Nothing can be tried, for what the address depends on is down: people must know, and others be rung."""
+    alert, notice = _held(session, notice_id)
+    if notice.state != NoticeState.PENDING or (notice.leased_until is not None and notice.leased_until > now):
+        return False
+    notice.state, notice.failure, notice.failure_detail = NoticeState.FAILED, FailureKind.UNREACHABLE, WITHHELD
+    circumstances = Circumstances(address_of(notice), notice, reason=FailureKind.UNREACHABLE)
+    happen(session, alert, Happening.DELIVERY_FAILED, now, circumstances)
+    return True
+
+
+def record_seen(session: Session, alert_id: str, recipient: str, now: datetime) -> int:
+    """A recipient has opened what the messages link to; returns how many were not known to be seen."""
+    unseen = select(Notice).where(
+        Notice.alert_id == alert_id,
+        Notice.recipient == recipient,
+        Notice.sent_at.is_not(None),
+        Notice.seen_at.is_(None),
+    )
+    notices = session.scalars(unseen).all()
+    for notice in notices:
+        notice.seen_at = now
+    return len(notices)
 
 
 def _is_first_delivery(session: Session, notice: Notice) -> bool:
@@ -250,39 +264,35 @@ def record_failure(
     if not people_must_know or notice.state != NoticeState.PENDING:
         return False
     notice.state = NoticeState.FAILED
-    happen(session, alert, Happening.DELIVERY_FAILED, now, address=_address(notice), notice=notice, reason=kind)
+    happen(session, alert, Happening.DELIVERY_FAILED, now, Circumstances(address_of(notice), notice, reason=kind))
     return True
 
 
+@dataclass(frozen=True)
+class Circumstances:
+    """What is known besides that something happened."""
+
+    address: Address | None = None
+    notice: Notice | None = None
+    by: str | None = None
+    reason: str | None = None
+
+
+NONE_KNOWN = Circumstances()
+
+
 def happen(
-    session: Session,
-    alert: Alert,
-    happening: Happening,
-    now: datetime,
-    *,
-    address: Address | None = None,
-    notice: Notice | None = None,
-    by: str | None = None,
-    reason: str | None = None,
+    session: Session, alert: Alert, happening: Happening, now: datetime, known: Circumstances = NONE_KNOWN
 ) -> None:
     """Move the alert on, as its life allows, and tell the world by the same commit."""
     life = life_of(alert).after(happening)
     alert.claim, alert.answer, alert.changed_at = life.claim, life.answer, now
-    note(session, alert, PUBLISHED_AS[happening], now, address=address, notice=notice, by=by, reason=reason)
+    note(session, alert, PUBLISHED_AS[happening], now, known)
 
 
-def note(
-    session: Session,
-    alert: Alert,
-    state: AlertState,
-    now: datetime,
-    *,
-    address: Address | None = None,
-    notice: Notice | None = None,
-    by: str | None = None,
-    reason: str | None = None,
-) -> None:
+def note(session: Session, alert: Alert, state: AlertState, now: datetime, known: Circumstances = NONE_KNOWN) -> None:
     """Write an event of the alert's life, to be shown, published and kept on record."""
+    address, notice = known.address, known.notice
     changed = AlertChanged(
         alert_id=alert.alert_id,
         study_key=alert.study_key,
@@ -292,8 +302,8 @@ def note(
         series_key=notice.series_key if notice else alert.series_key,
         recipient=address.recipient if address else None,
         channel=address.channel if address else None,
-        by=by,
-        reason=reason,
+        by=known.by,
+        reason=known.reason,
     )
     append(session, EntryKind.ALERT, now, alert.study_key, changed.model_dump(mode="json", exclude_none=True))
     session.add(
@@ -325,7 +335,7 @@ def _held(session: Session, notice_id: str) -> tuple[Alert, Notice]:
     return alert, session.get_one(Notice, notice_id, with_for_update=True)
 
 
-def _address(notice: Notice) -> Address:
+def address_of(notice: Notice) -> Address:
     return Address(notice.recipient, ChannelKind(notice.channel))
 
 

@@ -140,6 +140,8 @@ class Notice(Base):
     round: Mapped[int]
     message: Mapped[str]
     state: Mapped[str] = mapped_column(WORD)
+    in_turn: Mapped[bool] = mapped_column(default=False)
+    """One of several channels of which one is enough."""
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime]
     leased_until: Mapped[datetime | None]
@@ -147,6 +149,8 @@ class Notice(Base):
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]
+    seen_at: Mapped[datetime | None]
+    """When the recipient opened what it links to."""
     failure: Mapped[str | None] = mapped_column(WORD)
     failure_detail: Mapped[str | None]
 
@@ -156,6 +160,7 @@ class Notice(Base):
         ),
         Index("due", "state", "due_at"),
         Index("lane", "recipient", "channel", "state"),
+        Index("lane_sent", "recipient", "channel", "sent_at"),
     )
 
 
@@ -200,6 +205,20 @@ class RecordHead(Base):
     name: Mapped[str] = mapped_column(WORD, primary_key=True)
     number: Mapped[int]
     hash: Mapped[str] = mapped_column(String(64))
+
+
+class Browser(Base):
+    """A browser that a recipient has subscribed to pushes (RFC 8030)."""
+
+    __tablename__ = "browsers"
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """SHA-256 of the endpoint."""
+    recipient: Mapped[str] = mapped_column(NAME, index=True)
+    endpoint: Mapped[str]
+    p256dh: Mapped[str]
+    auth: Mapped[str]
+    subscribed_at: Mapped[datetime]
+    subscribed_by: Mapped[str] = mapped_column(NAME)
 
 
 class RotaVersion(Base):

@@ -22,7 +22,7 @@ from alerts.errors import (
     UnknownAlert,
     UnknownStudy,
 )
-from alerts.web import api, pages
+from alerts.web import api, oncall_pages, pages, push_pages
 from alerts.web.context import Context
 from alerts.web.guard import Doorkeeper, House
 
@@ -51,6 +51,8 @@ def create_app(context: Context, house: House) -> FastAPI:
     )
     app.include_router(api.create_router(context))
     app.include_router(pages.create_router(context), include_in_schema=False)
+    app.include_router(oncall_pages.create_router(context), include_in_schema=False)
+    app.include_router(push_pages.create_router(context), include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _speak_plainly(app)
     return app

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from alerts.access.gate import Identify
 from alerts.audit import Auditor
 from alerts.broker import Reception
+from alerts.channels.push import PushService
+from alerts.circuits import Circuits
 from alerts.desk import Desk
 from alerts.links import LinkSigner
 from alerts.metrics import AlertMetrics
@@ -31,3 +33,5 @@ class Context:
     """Who a request comes from."""
     plan: Plan | None = None
     """Who is on call; None where nobody edits it."""
+    push: PushService | None = None
+    circuits: Circuits | None = None

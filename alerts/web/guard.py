@@ -18,11 +18,13 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 OUR_OWN = frozenset({"same-origin", "none"})
 """Values of Sec-Fetch-Site that mean our own page, or the user's own hand."""
 
-LARGEST_BODY_BYTES = 64 * 1024
+LARGEST_BODY_BYTES = 512 * 1024
+"""A department's calendar of a year."""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "manifest-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",

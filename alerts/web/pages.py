@@ -122,6 +122,13 @@ def create_router(context: Context) -> APIRouter:
         facts = {"view": view, "recipient": opened.recipient, "token": token, "now": context.clock.now()}
         return templates.TemplateResponse(request, "acknowledge.html", facts | {"banners": banners(context)})
 
+    @router.post("/acknowledge/{token}/seen")
+    def seen(token: str) -> Response:
+        """The page behind the link is on somebody's screen."""
+        opened = context.signer.open(token, context.clock.now())
+        context.desk.seen(opened.alert_id, opened.recipient)
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
     @router.post("/acknowledge/{token}")
     def answer(token: str) -> Response:
         """The one tap."""

@@ -16,7 +16,8 @@ def main() -> None:
     number = f"{1 + max(int(step.name[:4]) for step in VERSIONS.glob('[0-9]*.py')):04}"
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{Path(folder) / 'empty.sqlite3'}")
-        database.prepare()
+        with database.upgrading() as connection:
+            command.upgrade(configuration(connection), "head")
         with database.upgrading() as connection:
             command.revision(configuration(connection), title, autogenerate=True, rev_id=number)
         database.close()

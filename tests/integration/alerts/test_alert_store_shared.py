@@ -38,6 +38,7 @@ class Pager:
     """One far side for all; keeps what it gets and when."""
 
     kind = ChannelKind.WEBHOOK
+    provider = "pager"
 
     def __init__(self) -> None:
         self._lock = Lock()

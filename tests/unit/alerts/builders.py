@@ -11,7 +11,7 @@ from alerts.desk import Desk
 from alerts.errors import ChannelError
 from alerts.escalation import Escalation, RingEveryone
 from alerts.links import Links, LinkSigner
-from alerts.messages import Message
+from alerts.messages import WITHOUT_PATIENT, Message, MessagePart
 from alerts.recipients import ChannelKind, Recipients
 from alerts.store.database import Database
 from alerts.store.outbox import Address
@@ -157,6 +157,7 @@ class Phone:
     kind: ChannelKind = ChannelKind.WEBHOOK
     failures: list[ChannelError] = field(default_factory=list)
     received: list[Message] = field(default_factory=list)
+    provider: str = "phones"
 
     def send(self, message: Message) -> None:
         if self.failures:
@@ -190,8 +191,9 @@ def a_desk(
     recipients: Recipients | None = RECIPIENTS,
     escalation: Escalation | None = None,
     wake: Callable[[], None] = lambda: None,
+    parts: frozenset[MessagePart] = WITHOUT_PATIENT,
 ) -> Desk:
     names = recipients.names if recipients else ()
     escalation = escalation or RingEveryone(names, timedelta(minutes=5))
     links = Links("http://127.0.0.1:8080", "Ward 7", SIGNER)
-    return Desk(database, clock, policy or Policy(), recipients, escalation, links, wake)
+    return Desk(database, clock, policy or Policy(), recipients, escalation, links, wake, parts)

@@ -1,7 +1,7 @@
 """A ward in a test: the real desk, outbox and delivery on a database of its own, with a moved clock and fake phones."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -12,15 +12,17 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import event
 
 from alerts import worklist
+from alerts.circuits import Circuits
 from alerts.decision import Policy
 from alerts.delivery import Delivery
 from alerts.desk import Desk, alert_id_of
 from alerts.errors import ChannelError
 from alerts.escalation import Escalation
 from alerts.life import Via
-from alerts.messages import Message
+from alerts.messages import WITHOUT_PATIENT, Message, MessagePart
 from alerts.metrics import AlertMetrics
 from alerts.recipients import Recipients
+from alerts.store.claims import Flood
 from alerts.store.database import Database
 from alerts.store.outbox import Address
 from alerts.worklist import AlertView, EventView, StudyView
@@ -40,6 +42,7 @@ class Ward:
     delivery: Delivery
     phones: Phones
     metrics: AlertMetrics
+    circuits: Circuits
     _heard: dict[str, int] = field(default_factory=dict)
 
     def send(self, finding: FindingProduced) -> None:
@@ -56,6 +59,7 @@ class Ward:
         end = self.clock.now() + timedelta(**span)
         while self.clock.now() < end:
             self.clock.instant = min(end, self.clock.instant + TICK)
+            self.desk.withhold(self.circuits.down(self.clock.now()))
             self.desk.look_again()
             self.settle()
 
@@ -145,13 +149,19 @@ def a_ward(database: Database) -> Callable[..., Ward]:
         policy: Policy | None = None,
         recipients: Recipients | None = RECIPIENTS,
         escalation: Escalation | None = None,
+        flood: Flood | None = None,
+        parts: frozenset[MessagePart] = WITHOUT_PATIENT,
+        providers: Mapping[Address, str] | None = None,
         **_: Any,
     ) -> Ward:
         clock, phones = FakeClock(), Phones()
-        desk = a_desk(database, clock, policy=policy, recipients=recipients, escalation=escalation)
+        desk = a_desk(database, clock, policy=policy, recipients=recipients, escalation=escalation, parts=parts)
         metrics = AlertMetrics(CollectorRegistry())
-        delivery = Delivery(database, clock, phones, metrics, "test", gave_up=desk.nobody_reached)
-        return Ward(database, clock, desk, delivery, phones, metrics)
+        circuits = Circuits(providers or {})
+        delivery = Delivery(
+            database, clock, phones, metrics, "test", circuits=circuits, flood=flood, failed=desk.not_delivered
+        )
+        return Ward(database, clock, desk, delivery, phones, metrics, circuits)
 
     return build
 
