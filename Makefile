@@ -20,9 +20,9 @@ check: $(VENV)/.ready-dev
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit
 
-# The whole fault matrix as a table: every crash point of every service; about five minutes.
+# The whole fault matrix as a table: every crash point of every service, bad networks, full disks; about ten minutes.
 faults: $(VENV)/.ready-dev
-	$(BIN)/python -m tests.faults.matrix
+	$(BIN)/python -m tests.faults
 
 setup: $(VENV)/.ready-dev
 

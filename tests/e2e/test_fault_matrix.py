@@ -1,30 +1,45 @@
-"""The fault matrix in its short form: one crash point per service. The whole: ``make faults``."""
+"""The fault matrix in its short form: some rows of each kind. The whole: ``make faults``."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.faults.matrix import SHORT, CrashPoint, fault_environment, play
-from tests.support.node import UpNode
+from tests.faults.disturbances import SHORT_DISTURBANCES, BadNetwork, Disturbance, Hospital, disturb, hospital, possible
+from tests.faults.matrix import SHORT, CrashPoint, play
+from tests.faults.proxy import Condition
 from tests.support.patients import Patients
 
 
 @pytest.fixture(scope="module")
-def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("faults")
-
-
-@pytest.fixture(scope="module")
-def crashable(tmp_path_factory: pytest.TempPathFactory, faults: Path) -> Iterator[UpNode]:
-    node = UpNode.start(tmp_path_factory.mktemp("crashable"), fault_environment(faults))
-    yield node
-    node.stop()
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
+    with hospital(tmp_path_factory.mktemp("faults"), small_kafka=False) as place:
+        yield place
 
 
 @pytest.mark.parametrize("point", SHORT, ids=str)
-def test_nothing_is_lost(crashable: UpNode, patients: Patients, faults: Path, point: CrashPoint) -> None:
-    row = play(crashable, patients, faults, point)
+def test_a_crash_loses_nothing(place: Hospital, patients: Patients, point: CrashPoint) -> None:
+    row = play(place.node, patients, place.faults, point)
     assert row.fired
     assert row.problems == []
     assert row.passed, f"the alert came after {row.alert_seconds} s"
+
+
+@pytest.mark.parametrize("disturbance", SHORT_DISTURBANCES, ids=str)
+def test_a_disturbance_loses_nothing(place: Hospital, patients: Patients, disturbance: Disturbance) -> None:
+    if not possible(disturbance, place):
+        pytest.skip("only root may mount a small disk")
+    row = disturb(place, patients, disturbance)
+    assert row.fired
+    assert row.problems == []
+    assert row.passed, f"the alert came after {row.alert_seconds} s"
+
+
+def test_a_planted_bug_is_found(place: Hospital, patients: Patients) -> None:
+    """A publisher that forgets what the network did not take."""
+    planted = place.faults / "planted"
+    planted.touch()
+    try:
+        row = disturb(place, patients, BadNetwork("kafka", Condition.RESET, 3.0))
+    finally:
+        planted.unlink()
+    assert any("acknowledged slices are not on the topic" in problem for problem in row.problems)

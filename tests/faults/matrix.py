@@ -1,21 +1,11 @@
-"""The fault matrix: one service dies at one instruction during a study, and nothing may be lost.
+"""The rows of the fault matrix in which a service dies at one instruction during a study, and nothing may be lost."""
 
-``python -m tests.faults.matrix`` plays every row on a fresh node and prints the table; ``--short`` plays one row per
-service. Exit status 1 when a row fails.
-"""
-
-import argparse
 import json
 import os
-import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
 
 from tests.faults.checker import Acknowledged, Observed, violations
 from tests.support.node import UpNode, until
@@ -62,9 +52,9 @@ SHORT = (
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one crash."""
+    """What came of one fault."""
 
-    point: CrashPoint
+    fault: str
     fired: bool
     alert_seconds: float | None
     problems: list[str]
@@ -88,11 +78,17 @@ def play(node: UpNode, patients: Patients, faults: Path, point: CrashPoint) -> R
     (faults / "fired").unlink(missing_ok=True)
     (faults / "armed").write_text(f"{point.service} {point.point} {point.when} {point.number}")
     deliver(node, files)
+    row = outcome(node, study, str(point), (faults / "fired").exists)
+    (faults / "armed").unlink(missing_ok=True)
+    return row
+
+
+def outcome(node: UpNode, study: Acknowledged, fault: str, fired: Callable[[], bool]) -> Row:
+    """A study has just been delivered: what comes of it."""
     last_slice = time.monotonic()
     seconds = _until_told(node, study, last_slice)
     _until_final(node, study)
-    (faults / "armed").unlink(missing_ok=True)
-    return Row(point, (faults / "fired").exists(), seconds, violations([study], observe(node)))
+    return Row(fault, fired(), seconds, violations([study], observe(node)))
 
 
 def acknowledged(node: UpNode, files: list[DicomFile]) -> Acknowledged:
@@ -110,12 +106,12 @@ def acknowledged(node: UpNode, files: list[DicomFile]) -> Acknowledged:
     )
 
 
-def deliver(node: UpNode, files: list[DicomFile], seconds: float = 60) -> None:
+def deliver(node: UpNode, files: list[DicomFile], seconds: float = 60, port: int | None = None) -> None:
     """What a scanner does: when the association breaks, it sends again until everything is accepted."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            if node.send(files, rate=RATE_PER_SECOND).accepted == len(files):
+            if node.send(files, RATE_PER_SECOND, port).accepted == len(files):
                 return
         except ScannerFailed:
             time.sleep(0.5)
@@ -151,33 +147,3 @@ def _until_final(node: UpNode, study: Acknowledged) -> None:
         until(final, 60, "the final result")
     except AssertionError:
         return  # the checker says so
-
-
-def main(arguments: Sequence[str]) -> int:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--short", action="store_true", help="one row per service")
-    options.add_argument("--only", default="", help="rows whose name contains this")
-    chosen = options.parse_args(arguments)
-    points = [point for point in (SHORT if chosen.short else POINTS) if chosen.only in str(point)]
-    table = Table("crash", "fired", "alert after the last slice", "violations", title="Fault matrix")
-    rows = []
-    with tempfile.TemporaryDirectory(prefix="tocsin-faults-") as folder:
-        root, faults = Path(folder) / "node", Path(folder) / "faults"
-        root.mkdir()
-        faults.mkdir()
-        patients = Patients(Path(folder) / "patients")
-        node = UpNode.start(root, fault_environment(faults))
-        try:
-            for point in points:
-                row = play(node, patients, faults, point)
-                rows.append(row)
-                seconds = "never" if row.alert_seconds is None else f"{row.alert_seconds:.1f} s"
-                table.add_row(str(point), "yes" if row.fired else "NO", seconds, "; ".join(row.problems) or "none")
-        finally:
-            node.stop()
-    Console().print(table)
-    return 0 if all(row.passed for row in rows) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,13 @@ class UpNode:
     doctor: WebhookReceiver
 
     @classmethod
-    def start(cls, root: Path, extra_environment: Mapping[str, str] | None = None) -> "UpNode":
+    def start(
+        cls, root: Path, extra_environment: Mapping[str, str] | None = None, first_port: int | None = None
+    ) -> "UpNode":
         doctor = WebhookReceiver(WEBHOOK_SECRET)
         recipients = {"recipients": [{"name": "doctor", "webhook": {"url": doctor.url, "secret": WEBHOOK_SECRET}}]}
-        dicom_port, web_port, kafka_port, _controller, metrics_port, _, _ = range(first := free_run(7), first + 7)
+        first = first_port or free_run(7)
+        dicom_port, web_port, kafka_port, _controller, metrics_port, _, _ = range(first, first + 7)
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TOCSIN_")}
         environment |= {"TOCSIN_ALERTS_RECIPIENTS": json.dumps(recipients), **(extra_environment or {})}
         with (root / "up.log").open("wb") as log:
@@ -97,8 +100,10 @@ class UpNode:
 
     # Acting
 
-    def send(self, files: list[DicomFile], rate: float | None = None) -> Outcome:
-        return scanner.send(files, self.destination, "TEST_SCANNER", rate)
+    def send(self, files: list[DicomFile], rate: float | None = None, port: int | None = None) -> Outcome:
+        """``port``: of a proxy in front of the listener."""
+        to = replace(self.destination, port=port) if port else self.destination
+        return scanner.send(files, to, "TEST_SCANNER", rate)
 
     def kill(self, service: str) -> None:
         """kill -9, then wait until the supervisor has a new process for it that is ready."""

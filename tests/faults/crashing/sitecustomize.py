@@ -1,5 +1,8 @@
 """Makes a service of ours die at a chosen instruction: loaded by Python itself where this folder is on PYTHONPATH.
 
+Besides: with FAULT_KAFKA_PORT set, the embedded Kafka tells its clients to come by that port (a fault proxy's); and
+where FAULT_DIR holds a file ``planted``, the listener's publisher has a bug, which the checker must find.
+
 The folder named by FAULT_DIR holds a file ``armed`` with one line: ``service point when n``. The n-th call of that
 point in that service, counted from the arming, ends the process with ``os._exit(9)``, before or after it; the file is
 renamed to ``fired`` first, so that it happens once. Nothing of this is in the product.
@@ -70,6 +73,19 @@ if SERVICE == "dicom_listener":
 
     _around(os, "fdatasync", "fsync")
     _around(kafka.KafkaProducer, "send", "produce")
+
+    from dicom_listener.publisher import Publisher
+
+    _try_again = Publisher._try_again
+
+    def _forgetful(self: Any, entry: Any, lane: Any, error: BaseException) -> None:
+        """The planted bug: what could not be published is acknowledged to the spool all the same."""
+        if (FOLDER / "planted").exists():
+            self._spool.acknowledge(entry)
+        else:
+            _try_again(self, entry, lane, error)
+
+    Publisher._try_again = _forgetful  # type: ignore[method-assign]
 elif SERVICE == "streams":
     import aiokafka
 
@@ -86,3 +102,13 @@ elif SERVICE == "alerts":
     _around(DefaultDialect, "do_commit", "database_commit")
     _around(kafka.KafkaConsumer, "commit", "commit")
     _around(kafka.KafkaProducer, "send", "produce")
+elif SERVICE == "tocsin" and "FAULT_KAFKA_PORT" in os.environ:
+    from tocsin.kafka.broker import EmbeddedBroker
+
+    _properties = EmbeddedBroker._properties
+
+    def _by_proxy(self: EmbeddedBroker) -> str:
+        own, proxy = f"PLAINTEXT://127.0.0.1:{self.port}", f"PLAINTEXT://127.0.0.1:{os.environ['FAULT_KAFKA_PORT']}"
+        return _properties(self).replace(f"advertised.listeners={own}", f"advertised.listeners={proxy}")
+
+    EmbeddedBroker._properties = _by_proxy  # type: ignore[method-assign]
