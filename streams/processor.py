@@ -107,6 +107,7 @@ class SeriesProcessor:
         """One message of the listener's ledger."""
         state = self._state(entry.study_key, entry.series_key, partition)
         note_ledger(state, entry, self.clock())
+        self._hold(state)
         await self.store.save(state, ())
 
     async def ticked(self, tick: SeriesClockTicked, partition: int) -> None:
@@ -170,7 +171,14 @@ class SeriesProcessor:
         state = self._open.get(series_key) or self.store.load(series_key)
         if state is None:
             state = SeriesState.opened(study_key, series_key, partition, self.clock())
-        self._open[series_key] = state
+        return self._hold(state)
+
+    def _hold(self, state: SeriesState) -> SeriesState:
+        """Keep an open series at hand; a closed one is loaded again if something more comes."""
+        if state.is_open:
+            self._open[state.summary.series_key] = state
+        else:
+            self._open.pop(state.summary.series_key, None)
         return state
 
     async def _take_in(
@@ -187,6 +195,7 @@ class SeriesProcessor:
         if looked.reason is SliceReason.PIXELS_UNREADABLE:
             await aside.set_aside(DeadLetterReason.PIXELS_UNREADABLE, looked.detail)
         note_arrival(state, header, self.clock())
+        self._hold(state)
         entry = Entry(frame=frame)
         if looked.slice is not None and frame.slab is not None:
             self.pixels.keep(frame, looked.slice)

@@ -297,7 +297,11 @@ def note_repetition(state: SeriesState, header: SliceAccepted) -> bool:
 
 
 def note_ledger(state: SeriesState, entry: SeriesLedgerEntry, now: AwareDatetime) -> None:
-    """An association's account of this series; an end is never undone by a late ``opened``."""
+    """An association's account of this series; an end is never undone by a late ``opened``.
+
+    It opens a closed series again where it may change the outcome: the end of a transfer that was given up, or slices
+    that have not come.
+    """
     known = state.summary.associations.get(entry.association, AssociationAccount())
     if entry.kind is LedgerKind.OPENED and known.kind is not LedgerKind.OPENED:
         return
@@ -314,3 +318,13 @@ def note_ledger(state: SeriesState, entry: SeriesLedgerEntry, now: AwareDatetime
         last_activity=max(state.summary.last_activity, now) if state.is_open else state.summary.last_activity,
         last_event=max(state.summary.last_event, min(entry.at, now)),
     )
+    if not state.is_open and _may_change_the_outcome(state, known.kind, entry.kind):
+        state.change(closed_by=None, closed_at=None, last_activity=now)
+
+
+def _may_change_the_outcome(state: SeriesState, before: LedgerKind, after: LedgerKind) -> bool:
+    outcome = state.summary.outcome
+    finished = before is LedgerKind.OPENED and after is LedgerKind.RELEASED
+    if outcome in (Outcome.NOT_ASSESSABLE, Outcome.FAILED):
+        return finished
+    return state.frames_missing() > 0

@@ -375,6 +375,37 @@ def test_a_conflicting_version_is_known_by_its_pixels_although_the_listener_forg
     assert worker.last.coverage.slices_accepted == len(HEAD) + 1
 
 
+def test_a_transfer_that_pauses_for_long_and_then_ends_well_is_judged_again(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in HEAD:
+        worker.send(a_slice(number))
+    worker.wait(35)
+    assert worker.last.outcome is Outcome.NOT_ASSESSABLE
+    worker.account(LedgerKind.RELEASED, len(HEAD))
+    worker.wait(3)
+    assert worker.last.outcome is Outcome.NEGATIVE
+
+
+def test_slices_that_were_accepted_after_the_result_and_never_came_undo_a_negative(worker: Worker) -> None:
+    scan(worker)
+    worker.wait(3)
+    assert worker.last.outcome is Outcome.NEGATIVE
+    worker.account(LedgerKind.OPENED, association=key("second"))
+    worker.account(LedgerKind.RELEASED, 2, association=key("second"))
+    worker.wait(15)
+    assert worker.last.outcome is Outcome.FAILED
+    assert FindingReason.SLICES_MISSING in worker.last.reasons
+
+
+def test_a_closed_series_is_not_held_in_memory_whatever_is_repeated_of_it(worker: Worker) -> None:
+    scan(worker)
+    worker.wait(3)
+    worker.deliver(0)
+    worker.send(a_slice(3, association=key("second")))
+    worker.account(LedgerKind.RELEASED, len(HEAD))
+    assert worker.processor.open_series == 0
+
+
 def test_a_stray_tick_does_nothing(worker: Worker) -> None:
     scan(worker)
     worker.wait(3)
