@@ -1,4 +1,7 @@
-"""``tocsin deadletter``: what could not be processed, and its second chance."""
+"""``tocsin deadletter``: what could not be processed, and its second chance.
+
+Two places: the dead-letter topic, and the spool's folder of last resort for what not even that topic takes.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +12,9 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from rich.table import Table
 
+from dicom_listener.messages import OutgoingMessage, unpack
+from dicom_listener.spool import record as records
+from dicom_listener.spool.journal import REJECTED_FOLDER
 from streams.contracts.deadletters import DEADLETTER_HEADER, MessageSetAside
 from streams.contracts.errors import MalformedEvent
 from streams.contracts.topics import ALL, DEADLETTERS, MAX_MESSAGE_BYTES
@@ -20,6 +26,7 @@ from tocsin.node import running_node
 app = typer.Typer(no_args_is_help=True, help="Messages that could not be processed: list, show, replay.")
 
 POLL_MS = 2_000
+FILE_PREFIX = "file:"
 
 Servers = Annotated[
     str | None, typer.Option("--kafka", envvar="KAFKA_BOOTSTRAP_SERVERS", help="host:port; that of the running node")
@@ -29,7 +36,7 @@ Id = Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="as shown by
 
 @app.command("list")
 def list_(kafka: Servers = None, data_dir: DataDir = None) -> None:
-    """All dead letters, oldest first."""
+    """All dead letters, oldest first; then what no topic takes, which lies in files of the spool."""
     table = Table("Id", "When", "From", "Reason", "Detail", "Bytes")
     for record in _all(_servers(kafka, data_dir)):
         note = _note(record)
@@ -40,6 +47,16 @@ def list_(kafka: Servers = None, data_dir: DataDir = None) -> None:
             note.reason if note else "?",
             note.detail if note else "no readable note",
             str(len(record.value or b"")),
+        )
+    for path, message in _in_files(data_dir):
+        note = _noted(dict(message.headers).get(DEADLETTER_HEADER, "").encode(), path.name)
+        table.add_row(
+            f"{FILE_PREFIX}{path.stem.lstrip('0')}",
+            note.at.isoformat(timespec="seconds") if note else "?",
+            f"{note.service} {note.source_topic}" if note else "?",
+            note.reason if note else "?",
+            f"{note.detail if note else 'no readable note'}; {path}",
+            str(len(message.value)),
         )
     out.print(table if table.row_count else "There is no dead letter.")
 
@@ -137,9 +154,22 @@ def _one(servers: str, identifier: str) -> Any:
     raise BadRequest(f"There is no dead letter {identifier}.")
 
 
+def _in_files(data_dir: Path | None) -> Iterator[tuple[Path, OutgoingMessage]]:
+    """What the spools' folders of last resort hold."""
+    for path in sorted(directory_of(data_dir).spool.rglob(f"{REJECTED_FOLDER}/*.record")):
+        data = path.read_bytes()
+        for found in records.scan(data):
+            for place in found.places if isinstance(found, records.Found) else ():
+                yield path, unpack(data, place.offset)[0]
+
+
 def _note(record: Any) -> MessageSetAside | None:
+    return _noted(dict(record.headers).get(DEADLETTER_HEADER, b""), f"{record.partition}:{record.offset}")
+
+
+def _noted(encoded: bytes, name: str) -> MessageSetAside | None:
     try:
-        return MessageSetAside.decode(dict(record.headers)[DEADLETTER_HEADER])
-    except (KeyError, MalformedEvent) as error:
-        err.print(f"{record.partition}:{record.offset} has no readable note ({type(error).__name__})", markup=False)
+        return MessageSetAside.decode(encoded)
+    except MalformedEvent as error:
+        err.print(f"{name} has no readable note ({type(error).__name__})", markup=False)
         return None

@@ -17,7 +17,11 @@ from tocsin.ports import LOOPBACK
 TIMEOUT_SECONDS = 3.0
 
 FIGURES = {
-    "listener": ("tocsin_listener_slices_accepted", "tocsin_listener_spool_messages"),
+    "listener": (
+        "tocsin_listener_slices_accepted",
+        "tocsin_listener_objects_refused",
+        "tocsin_listener_spool_messages",
+    ),
     "streams": ("tocsin_streams_slices", "tocsin_streams_open_series", "tocsin_streams_findings"),
     "alerts": ("tocsin_alerts_notifications", "tocsin_alerts_unacknowledged"),
 }
