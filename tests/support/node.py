@@ -68,7 +68,12 @@ class UpNode:
                 env=environment,
             )
         node = cls(DataDirectory(root), process, doctor)
-        until(node.is_up, START_TIMEOUT_SECONDS, "the node's start")
+        try:
+            until(node.is_up, START_TIMEOUT_SECONDS, "the node's start")
+        except AssertionError:
+            process.terminate()
+            process.wait(60)
+            raise
         return node
 
     def is_up(self) -> bool:
