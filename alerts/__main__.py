@@ -9,6 +9,7 @@ import logging
 import secrets
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,7 +18,12 @@ from functools import cache, partial
 import uvicorn
 from prometheus_client import CollectorRegistry
 
-from alerts.access.user import ANYBODY_HERE
+from alerts.access.entrance import Entrance
+from alerts.access.provider import CALLBACK, Provider
+from alerts.access.recognition import Recognition
+from alerts.access.second_factor import Sealer
+from alerts.access.signing_in import SignIn
+from alerts.access.trail import Views
 from alerts.audit import Auditor
 from alerts.auditing import audit_command
 from alerts.broker import Inbound, Outbound, Reception
@@ -31,6 +37,7 @@ from alerts.intake import Intake
 from alerts.links import Links, LinkSigner
 from alerts.metrics import AlertMetrics
 from alerts.plan import Plan
+from alerts.ports import Clock
 from alerts.publishing import Publishing, publish_until
 from alerts.revealing import revealing
 from alerts.settings import PREFIX, Settings, load_cipher, load_oncall, load_recipients, load_settings
@@ -83,10 +90,12 @@ def run(settings: Settings) -> int:
     open_journal("alerts", settings.log_level)
     quiet_libraries()
 
+    check_certificate(settings)
     crew, delivery_bell, publish_bell = Crew(), Bell(), Bell()
     metrics = AlertMetrics(CollectorRegistry())
     metrics.recipients.set(len(recipients.names) if recipients else 0)
-    url = settings.public_url or f"http://{settings.host}:{door.getsockname()[1]}"
+    scheme = "https" if settings.tls_certificate_file else "http"
+    url = settings.public_url or f"{scheme}://{settings.host}:{door.getsockname()[1]}"
     holder = settings.instance or f"{socket.gethostname()}:{door.getsockname()[1]}"
 
     def wake() -> None:
@@ -120,6 +129,7 @@ def run(settings: Settings) -> int:
         failed=desk.not_delivered,
     )
     publishing = Publishing(database, clock, publisher, metrics, holder)
+    health = Health({"threads": crew.missing}, {"database": lambda: writable(database)})
     context = Context(
         database=database,
         clock=clock,
@@ -131,17 +141,19 @@ def run(settings: Settings) -> int:
         stop=crew.stop,
         signer=signer,
         auditor=auditor,
-        identify=lambda _: ANYBODY_HERE,
+        identify=Recognition(database, clock, settings.lifetime, settings.asks_nobody_here),
+        views=Views(database, clock),
+        entrance=entrance_of(settings, database, clock, url),
+        health=health,
         plan=plan,
         push=push,
         circuits=circuits,
     )
-    health = Health({"threads": crew.missing}, {"database": lambda: writable(database)})
     exposition = expose(metrics, health, settings)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: crew.stop.set())
-    server = web_server(create_app(context, House.of(settings.public_url, settings.allowed_hosts)))
+    server = web_server(create_app(context, house_of(settings)), settings)
     crew.start("web", lambda: server.run(sockets=[door]))
     try:
         if prepare(database, signer, holder, inbound, desk, lambda: plan.start(oncall_text), crew):
@@ -204,13 +216,64 @@ def expose(metrics: AlertMetrics, health: Health, settings: Settings) -> Exposit
         raise SettingsRefused(f"{PREFIX}METRICS_HOST and METRICS_PORT: cannot listen: {error.strerror}") from None
 
 
-def web_server(app: Callable[..., object]) -> uvicorn.Server:
+def house_of(settings: Settings) -> House:
+    """The names of the page: the address it listens on is one, unless that is all of them."""
+    listens = () if settings.host in ("0.0.0.0", "::") else (settings.host,)  # noqa: S104 - compared, not bound
+    return House.of(settings.public_url, (*settings.allowed_hosts, *listens))
+
+
+def entrance_of(settings: Settings, database: Database, clock: Clock, url: str) -> Entrance:
+    """The ways in.
+
+    Raises:
+        SettingsRefused: a secret cannot be read.
+    """
+
+    @cache
+    def sealer() -> Sealer:
+        kept = database.secret("access_secret", secrets.token_bytes(LINK_SECRET_BYTES))
+        return Sealer(kept, settings.identity_key_file.read_bytes() if settings.identity_key_file else b"")
+
+    @cache
+    def flow_secret() -> bytes:
+        return database.secret("sign_on_secret", secrets.token_bytes(LINK_SECRET_BYTES))
+
+    sign_in = SignIn(database, clock, sealer, settings.lifetime, settings.second_factor)
+    provider = Provider(settings.sign_on, f"{url}{CALLBACK}", flow_secret) if settings.sign_on else None
+    return Entrance(sign_in, provider)
+
+
+def check_certificate(settings: Settings) -> None:
+    """See that certificate and key can be used, before anything is started.
+
+    Raises:
+        SettingsRefused: unreadable, or the key does not belong to the certificate.
+    """
+    certificate, key = settings.tls_certificate_file, settings.tls_key_file
+    if certificate is None or key is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=no_passphrase)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or str(error)
+        raise SettingsRefused(f"{PREFIX}TLS_CERTIFICATE_FILE and TLS_KEY_FILE cannot be used: {reason}") from None
+
+
+def no_passphrase() -> str:
+    """OpenSSL would otherwise ask the terminal."""
+    raise ValueError("the key has a passphrase")
+
+
+def web_server(app: Callable[..., object], settings: Settings) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        ssl_certfile=settings.tls_certificate_file,
+        ssl_keyfile=settings.tls_key_file,
         lifespan="off",
         ws="none",
         timeout_graceful_shutdown=CLOSE_CONNECTIONS_SECONDS,

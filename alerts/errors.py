@@ -14,7 +14,16 @@ AlertsError
 │   ├── NotSignedIn           nobody knows who asks
 │   ├── NotAllowed            known, but the role or the token does not allow it
 │   ├── NotInOthersNames      somebody would act in another's name
-│   └── NameMissing           it must be said who acts, and is not
+│   ├── NameMissing           it must be said who acts, and is not
+│   ├── ForeignForm           a form that may come from another web site
+│   ├── SignInRefused         login, password or code is wrong, or the account has no role
+│   ├── TriedTooOften         guessing; wait
+│   ├── InvitationRefused     used or expired
+│   ├── PasswordRefused       too short or too simple
+│   ├── CodeRefused           not the code of the authenticator app
+│   ├── SignOnFailed          the hospital's sign-on is away, refused, or was not begun here
+│   ├── AccountRefused        the administrator's: no such account, or it cannot be so
+│   └── TokenRefused          likewise for tokens
 ├── AlertBroken           an event that the life of an alert does not allow: ours, a bug
 └── ChannelError          a message did not get through; each says how to go on, see :class:`FailureKind`
     ├── ChannelUnreachable    no connection, name or route: retriable soon
@@ -85,6 +94,46 @@ class NotInOthersNames(AccessError):
 
 class NameMissing(AccessError):
     """An act needs a name."""
+
+
+class ForeignForm(AccessError):
+    """What changes something must come from our own pages."""
+
+
+class SignInRefused(AccessError):
+    """Does not say which part was wrong."""
+
+
+class TriedTooOften(AccessError):
+    """Not even looked at."""
+
+    def __init__(self, detail: str, seconds: float) -> None:
+        super().__init__(detail)
+        self.seconds = seconds
+
+
+class InvitationRefused(AccessError):
+    """Ask for another one."""
+
+
+class PasswordRefused(AccessError):
+    """Choose another one."""
+
+
+class CodeRefused(AccessError):
+    """Take the one that the app shows now."""
+
+
+class SignOnFailed(AccessError):
+    """Begin it again, or sign in with a local account."""
+
+
+class AccountRefused(AccessError):
+    """The change of an account was not made."""
+
+
+class TokenRefused(AccessError):
+    """The change of a token was not made."""
 
 
 class AlertBroken(AlertsError):

@@ -16,6 +16,8 @@ import yaml
 from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from alerts.access.sessions import Lifetime
+from alerts.access.sign_on import SignOn
 from alerts.channels.email import Smtp
 from alerts.channels.push import PUSH_SERVICES
 from alerts.decision import Policy, TellNotAssessable
@@ -52,7 +54,7 @@ class Settings(BaseSettings):
     database_url: str = "sqlite:///tocsin-alerts.sqlite3"
     """SQLAlchemy address: SQLite, or PostgreSQL for more than one instance."""
     host: str = "127.0.0.1"
-    """Where the page listens; anything but loopback is refused while there is no sign-in."""
+    """Where the page listens; beyond loopback everybody must sign in, and it needs TLS; see docs/access.md."""
     port: int = Field(default=8080, ge=0, le=65535)
     metrics_host: str = "127.0.0.1"
     """Where /metrics, /healthz and /readyz are."""
@@ -61,6 +63,22 @@ class Settings(BaseSettings):
     """Address of the page as people reach it; links in messages start with it."""
     allowed_hosts: CommaSeparated = ()
     """Further host names under which the page may be asked for, separated by commas."""
+    tls_certificate_file: Path | None = None
+    """Certificate of the page with its chain, PEM."""
+    tls_key_file: Path | None = None
+    """Its private key, PEM, without a passphrase."""
+    trusted_proxies: CommaSeparated = ()
+    """Addresses or networks of proxies in front of the page, which end TLS and say where a request came from."""
+    plain_http: bool = False
+    """Serve beyond loopback without TLS: passwords can then be read on the way. For a closed test network only."""
+    second_factor: bool = True
+    """Local accounts need an authenticator app."""
+    session_hours: PositiveFloat = Field(default=12, le=168)
+    """How long a sign-in lasts at most."""
+    session_idle_minutes: PositiveFloat = Field(default=120, le=10080)
+    """How long it lasts while nobody does anything."""
+    sign_on: SignOn | None = None
+    """The hospital's OpenID Connect provider, as JSON; see docs/access.md."""
     instance: str | None = None
     """Name of this instance, the same after a restart; host:port when absent."""
     recipients_file: Path | None = None
@@ -104,7 +122,9 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """Threshold of the journal."""
 
-    @field_validator("kafka_bootstrap_servers", "allowed_hosts", "push_services", "message_parts", mode="before")
+    @field_validator(
+        "kafka_bootstrap_servers", "allowed_hosts", "trusted_proxies", "push_services", "message_parts", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
@@ -118,6 +138,24 @@ class Settings(BaseSettings):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
             raise ValueError("must be like https://tocsin.hospital.example, without a path")
         return value.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if ipaddress.ip_network(value, strict=False).prefixlen == 0:
+                raise ValueError("everybody cannot be trusted to say where a request came from")
+        return values
+
+    @property
+    def lifetime(self) -> Lifetime:
+        return Lifetime(timedelta(hours=self.session_hours), timedelta(minutes=self.session_idle_minutes))
+
+    @property
+    def asks_nobody_here(self) -> bool:
+        """Whether the page is for this machine alone: then it asks nobody who they are until there is an account."""
+        others = (urlsplit(self.public_url).hostname or "") if self.public_url else "localhost"
+        return is_loopback(self.host) and is_loopback(others) and not self.sign_on and not self.trusted_proxies
 
     @property
     def contact(self) -> str:
@@ -154,12 +192,43 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsRefused(_sentence(error)) from None
     except ValueError as error:  # a nested setting that is not JSON
         raise SettingsRefused(f"a setting cannot be parsed: {error}") from None
-    if not is_loopback(settings.host):
-        raise SettingsRefused(
-            f"{PREFIX}HOST is {settings.host}: without sign-in the page may only listen on this machine (127.0.0.1); "
-            "anyone on the network could read patients' findings and silence alerts"
-        )
+    if wrong := unsafe_page(settings):
+        raise SettingsRefused(wrong)
     return settings
+
+
+def page_refusal(host: str) -> str | None:
+    """Why the page may not be served on this host with the settings in the environment; None when it may.
+
+    Settings that are wrong in another way are left to the service to refuse.
+    """
+    try:
+        return unsafe_page(Settings(host=host))
+    except ValueError:
+        return None
+
+
+def unsafe_page(settings: Settings) -> str | None:
+    """Why the page may not be served like this, in a sentence; None when it may."""
+    has_tls, https = settings.tls_certificate_file is not None, (settings.public_url or "").startswith("https://")
+    if has_tls != (settings.tls_key_file is not None):
+        return f"set both {PREFIX}TLS_CERTIFICATE_FILE and {PREFIX}TLS_KEY_FILE, or neither"
+    if has_tls and settings.public_url and not https:
+        return f"{PREFIX}PUBLIC_URL must begin with https://, for the page has a certificate"
+    if settings.trusted_proxies and not https and not settings.plain_http:
+        return f"{PREFIX}TRUSTED_PROXIES needs {PREFIX}PUBLIC_URL, the https:// address that the proxy serves"
+    if is_loopback(settings.host):
+        return None
+    if settings.public_url is None:
+        return (
+            f"{PREFIX}HOST is {settings.host}: set {PREFIX}PUBLIC_URL too, the address by which people reach the page"
+        )
+    if not (has_tls or settings.trusted_proxies or settings.plain_http):
+        return (
+            f"{PREFIX}HOST is {settings.host}: beyond loopback the page needs TLS; set {PREFIX}TLS_CERTIFICATE_FILE "
+            f"and {PREFIX}TLS_KEY_FILE, or {PREFIX}TRUSTED_PROXIES, or for a closed test network {PREFIX}PLAIN_HTTP"
+        )
+    return None
 
 
 def is_loopback(host: str) -> bool:

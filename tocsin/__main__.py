@@ -4,7 +4,8 @@ import sys
 
 import typer
 
-from tocsin.commands import audit, bench, deadletter, model, oncall
+from alerts.errors import AlertsError
+from tocsin.commands import audit, bench, deadletter, model, oncall, token, user
 from tocsin.commands.demo import demo
 from tocsin.commands.read import read
 from tocsin.commands.selftest import selftest
@@ -26,6 +27,8 @@ for command in (up, demo, send, synth, read, status, selftest, model.train, mode
 app.add_typer(oncall.app, name="oncall")
 app.add_typer(audit.app, name="audit")
 app.add_typer(deadletter.app, name="deadletter")
+app.add_typer(user.app, name="user")
+app.add_typer(token.app, name="token")
 app.add_typer(bench.app, name="bench")
 app.add_typer(model.app, name="model")
 
@@ -34,7 +37,7 @@ def main() -> None:
     """Run one command; an error of ours is one sentence and exit status 1."""
     try:
         app()
-    except TocsinError as error:
+    except (TocsinError, AlertsError) as error:
         err.print(f"[bold red]tocsin:[/bold red] {error}", markup=True)
         sys.exit(1)
 

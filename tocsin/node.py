@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from alerts.settings import is_loopback
+from alerts.settings import page_refusal
 from tocsin.data_directory import DataDirectory
 from tocsin.errors import BadRequest, NodeNotRunning, ServiceFailed
 from tocsin.kafka.broker import BrokerFiles, EmbeddedBroker, child_environment, wait_until_answering
@@ -138,11 +138,8 @@ class Node:
         Raises:
             TocsinError: with the sentence for the user.
         """
-        if not is_loopback(self.addresses.web_host):
-            raise BadRequest(
-                f"The page may not listen on {self.addresses.web_host}: there is no sign-in, and anyone on the network "
-                "could read patients' findings. Put an authenticating proxy in front of 127.0.0.1."
-            )
+        if wrong := page_refusal(self.addresses.web_host):
+            raise BadRequest(wrong)
         self.directory.create()
         with self.directory.locked():
             await self._await_orphans()

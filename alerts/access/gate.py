@@ -5,22 +5,26 @@ with :func:`require` what its user must be allowed to do. A test holds every rou
 """
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Annotated, Any
 from urllib.parse import quote
 
+from anyio import CancelScope
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alerts.access.permissions import Permission
 from alerts.access.user import User
-from alerts.errors import NotAllowed, NotSignedIn, StoreUnavailable
+from alerts.errors import ForeignForm, NotAllowed, NotSignedIn, StoreUnavailable
 
-PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/sign-in", "/favicon.ico"})
+PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/sign-in", "/sign-out"})
 PUBLIC_FOLDERS = ("/static/", "/sign-in/", "/welcome/", "/acknowledge/")
 """What a phone at 3 a.m. and a load balancer need; the acknowledge link and the welcome link are signed themselves."""
+
+LOOK_AGAIN_SECONDS = 15.0
 
 SIGN_IN_FIRST = "Sign in first."
 STORE_AWAY = "The alert store is not available just now. Nothing is lost; try again shortly."
@@ -73,7 +77,10 @@ SignedIn = Annotated[User, Depends(current_user)]
 
 
 class Gate:
-    """ASGI middleware: sets ``request.state.user``, and answers those without a name."""
+    """ASGI middleware: sets ``request.state.user``, and answers those without a name.
+
+    An answer that goes on and on (the live signal) is looked at again: it ends soon after the session does.
+    """
 
     def __init__(self, app: ASGIApp, identify: Identify) -> None:
         self._app = app
@@ -91,11 +98,38 @@ class Gate:
             if not is_public(scope["path"]):
                 await store_away(connection)(scope, receive, send)
                 return
+        except ForeignForm as error:
+            await PlainTextResponse(f"{error}\n", 403)(scope, receive, send)
+            return
         scope.setdefault("state", {})["user"] = user
         if user is None and not is_public(scope["path"]):
             await sign_in_first(connection, scope["method"])(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        with CancelScope() as answering:
+            lasting = Lasting(send, lambda: self._identify(connection), answering)
+            await self._app(scope, receive, lasting.send if user else send)
+
+
+class Lasting:
+    """Looks again, now and then, whether a long answer still has a user."""
+
+    def __init__(self, send: Send, identify: Callable[[], User | None], answering: CancelScope) -> None:
+        self._send = send
+        self._identify = identify
+        self._answering = answering
+        self._looked_at = monotonic()
+
+    async def send(self, message: Message) -> None:
+        if message.get("more_body") and monotonic() - self._looked_at > LOOK_AGAIN_SECONDS:
+            self._looked_at = monotonic()
+            try:
+                gone = await run_in_threadpool(self._identify) is None
+            except StoreUnavailable:
+                gone = False  # the page says that it is not current; who is there is found out when it is back
+            if gone:
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+                self._answering.cancel()
+        await self._send(message)
 
 
 def store_away(connection: HTTPConnection) -> Response:

@@ -63,6 +63,20 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OPS: frozenset({Permission.SEE_STUDIES, Permission.SEE_ON_CALL, Permission.SEE_SYSTEM}),
 }
 
+WORDS = {
+    Permission.SEE_STUDIES: "see the worklist, findings and alerts",
+    Permission.SEE_IDENTITIES: "see the patients' names",
+    Permission.SEE_IMAGES: "see images",
+    Permission.ACKNOWLEDGE: "acknowledge alerts",
+    Permission.HAND_OVER: "hand alerts over",
+    Permission.GIVE_FEEDBACK: "say whether a finding is right",
+    Permission.SEE_ON_CALL: "see who is on call",
+    Permission.EDIT_ON_CALL: "change who is on call",
+    Permission.SEE_SYSTEM: "see how the service is doing",
+    Permission.READ_RECORD: "read the record",
+    Permission.MANAGE_ACCESS: "see accounts and tokens",
+}
+
 THIS_MACHINE = PERMISSIONS[Role.DOCTOR] | PERMISSIONS[Role.OPS] | {Permission.EDIT_ON_CALL}
 """What anybody on this machine may do while the page is on loopback and no account exists. Accounts and tokens are made
 with the command line, so that nobody makes himself one by a page that asks nothing."""

@@ -31,6 +31,10 @@ class EntryKind(StrEnum):
     """Something in the life of an alert: who was told, who answered."""
     ROTA = "rota"
     """Another version of the on-call document came into force, by whom."""
+    VIEW = "view"
+    """Somebody was shown studies."""
+    ACCESS = "access"
+    """Sign-ins, and changes of accounts and tokens."""
 
 
 def append(session: Session, kind: EntryKind, at: datetime, study_key: str, facts: dict[str, object]) -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from alerts import worklist
 from alerts.access.gate import require
 from alerts.access.permissions import Permission
+from alerts.access.trail import Look
 from alerts.access.user import User
 from alerts.life import Answer, Claim, Topic, Via
 from alerts.web.context import Context
@@ -72,6 +73,8 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     422: {"model": Refusal, "description": "The request is incomplete or wrong"},
     503: {"model": Refusal, "description": "The alert store is away; try again shortly"},
 }
+Onlooker = Annotated[User, require(Permission.SEE_STUDIES)]
+
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Refusal}}
 
 
@@ -79,26 +82,31 @@ def create_router(context: Context) -> APIRouter:
     """All under ``/api/v1``."""
     router = APIRouter(prefix="/api/v1", tags=["v1"], responses=REFUSALS)
 
-    @router.get("/studies", dependencies=[require(Permission.SEE_STUDIES)])
-    def studies() -> list[StudySummary]:
+    @router.get("/studies")
+    def studies(user: Onlooker) -> list[StudySummary]:
         """The worklist: most urgent first."""
         with context.database.reading() as session:
-            return [StudySummary(**_summary(view)) for view in worklist.worklist(session, context.clock.now())]
+            views = worklist.worklist(session, context.clock.now())
+        context.views.saw(user, Look.LISTED, [view.study_key for view in views])
+        return [StudySummary(**_summary(view)) for view in views]
 
-    @router.get("/studies/{study_key}", responses=NOT_FOUND, dependencies=[require(Permission.SEE_STUDIES)])
-    def study(study_key: Annotated[Key, Path()]) -> StudyDetail:
+    @router.get("/studies/{study_key}", responses=NOT_FOUND)
+    def study(study_key: Annotated[Key, Path()], user: Onlooker) -> StudyDetail:
         """One study with its findings and the history of its alert."""
         with context.database.reading() as session:
             view = worklist.one_study(session, study_key)
             history = worklist.history_of(session, view.alert.alert_id) if view.alert else []
+        context.views.saw(user, Look.OPENED, [study_key])
         revisions = sorted((f for s in view.series for f in s.findings), key=lambda f: f.clocks.produced)
         return StudyDetail(**_summary(view), revisions=tuple(revisions), history=_events(history))
 
-    @router.get("/alerts", dependencies=[require(Permission.SEE_STUDIES)])
-    def alerts(waiting: Annotated[bool, Query()] = False) -> list[AlertView]:
+    @router.get("/alerts")
+    def alerts(user: Onlooker, waiting: Annotated[bool, Query()] = False) -> list[AlertView]:
         """The alerts, newest first; with ``waiting`` only those that nobody has answered."""
         with context.database.reading() as session:
-            return worklist.alerts_of(session, waiting_only=waiting)
+            found = worklist.alerts_of(session, waiting_only=waiting)
+        context.views.saw(user, Look.LISTED, [alert.study_key for alert in found])
+        return found
 
     @router.post("/alerts/{alert_id}/acknowledge", responses=NOT_FOUND)
     def acknowledge(

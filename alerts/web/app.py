@@ -13,16 +13,17 @@ from starlette.staticfiles import StaticFiles
 
 from alerts.access.gate import Gate
 from alerts.errors import (
+    AccessError,
+    InvitationRefused,
     LinkRefused,
     NameMissing,
-    NotAllowed,
     NotInOthersNames,
     NotSignedIn,
     StoreUnavailable,
     UnknownAlert,
     UnknownStudy,
 )
-from alerts.web import api, oncall_pages, pages, push_pages
+from alerts.web import access_api, api, oncall_pages, pages, push_pages, sign_in
 from alerts.web.context import Context
 from alerts.web.guard import Doorkeeper, House
 
@@ -38,6 +39,14 @@ SENTENCES = {
     HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong in this service. It has been logged.",
 }
 
+ACCESS: dict[type[AccessError], HTTPStatus] = {
+    NotSignedIn: HTTPStatus.UNAUTHORIZED,
+    NameMissing: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotInOthersNames: HTTPStatus.UNPROCESSABLE_ENTITY,
+    InvitationRefused: HTTPStatus.NOT_FOUND,
+}
+"""Forbidden otherwise."""
+
 
 def create_app(context: Context, house: House) -> FastAPI:
     """The application; nothing is opened or started by making it."""
@@ -50,9 +59,11 @@ def create_app(context: Context, house: House) -> FastAPI:
         middleware=[Middleware(Doorkeeper, house=house), Middleware(Gate, identify=context.identify)],
     )
     app.include_router(api.create_router(context))
+    app.include_router(access_api.create_router(context))
     app.include_router(pages.create_router(context), include_in_schema=False)
     app.include_router(oncall_pages.create_router(context), include_in_schema=False)
     app.include_router(push_pages.create_router(context), include_in_schema=False)
+    app.include_router(sign_in.create_router(context.entrance), include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _speak_plainly(app)
     return app
@@ -85,18 +96,9 @@ def _speak_plainly(app: FastAPI) -> None:
     def _no_link(request: Request, error: LinkRefused) -> Response:
         return refusal(request, HTTPStatus.FORBIDDEN, str(error))
 
-    @app.exception_handler(NotSignedIn)
-    def _nobody(request: Request, error: NotSignedIn) -> Response:
-        return refusal(request, HTTPStatus.UNAUTHORIZED, str(error))
-
-    @app.exception_handler(NotAllowed)
-    def _not_allowed(request: Request, error: NotAllowed) -> Response:
-        return refusal(request, HTTPStatus.FORBIDDEN, str(error))
-
-    @app.exception_handler(NameMissing)
-    @app.exception_handler(NotInOthersNames)
-    def _wrong_name(request: Request, error: Exception) -> Response:
-        return refusal(request, HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+    @app.exception_handler(AccessError)
+    def _refused(request: Request, error: AccessError) -> Response:
+        return refusal(request, ACCESS.get(type(error), HTTPStatus.FORBIDDEN), str(error))
 
     @app.exception_handler(StoreUnavailable)
     def _no_store(request: Request, error: StoreUnavailable) -> Response:

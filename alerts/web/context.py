@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from alerts.access.entrance import Entrance
 from alerts.access.gate import Identify
+from alerts.access.trail import Views
 from alerts.audit import Auditor
 from alerts.broker import Reception
 from alerts.channels.push import PushService
@@ -14,6 +16,7 @@ from alerts.plan import Plan
 from alerts.ports import Clock, Stop
 from alerts.recipients import Recipients
 from alerts.store.database import Database
+from monitoring.health import Health
 from streams.contracts.identities import IdentityCipher
 
 
@@ -31,6 +34,10 @@ class Context:
     auditor: Auditor
     identify: Identify
     """Who a request comes from."""
+    views: Views
+    """Puts on record who looks at studies."""
+    entrance: Entrance
+    health: Health
     plan: Plan | None = None
     """Who is on call; None where nobody edits it."""
     push: PushService | None = None

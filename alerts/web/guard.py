@@ -1,8 +1,8 @@
 """The doorkeeper: who may talk to the page, and with which headers every answer leaves.
 
-While there is no sign-in the page only listens on this machine, but a browser on this machine can be made to talk to
-it by any web site: by a name that resolves to 127.0.0.1 (DNS rebinding), or by a form posted from elsewhere (CSRF).
-So the Host must be one of ours, and whatever changes something must come from our own pages or from no browser at all.
+A browser can be made to talk to us by any web site: by a name that resolves to our address (DNS rebinding), or by a
+form posted from elsewhere (CSRF). The Host must be one of ours, and whatever changes something must come from our own
+pages or from no browser at all; with a session's cookie, from our own pages alone (:mod:`alerts.access.recognition`).
 """
 
 from collections.abc import Iterable
@@ -14,6 +14,10 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
+"""Asked by load balancers, under whatever name."""
+
+ONE_YEAR = "max-age=31536000"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 OUR_OWN = frozenset({"same-origin", "none"})
 """Values of Sec-Fetch-Site that mean our own page, or the user's own hand."""
@@ -97,10 +101,12 @@ class Doorkeeper:
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                if scope["scheme"] == "https":
+                    headers.setdefault("Strict-Transport-Security", ONE_YEAR)
             await send(message)
 
         refusal = self._house.refusal(scope["method"], Headers(scope=scope))
-        if refusal:
+        if refusal and not (scope["path"] in HEALTH_PATHS and scope["method"] in SAFE_METHODS):
             await PlainTextResponse(refusal + "\n", status_code=403)(scope, receive, guarded)
             return
         await self._app(scope, receive, guarded)

@@ -10,12 +10,13 @@ from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Path, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.templating import Jinja2Templates
 
 from alerts import wording, worklist
 from alerts.access.gate import require, user_or_none
 from alerts.access.permissions import Permission
+from alerts.access.trail import Look
 from alerts.access.user import User
 from alerts.audit import WORDS
 from alerts.errors import StoreUnavailable
@@ -70,6 +71,7 @@ def create_router(context: Context) -> APIRouter:
             history = worklist.history_of(session, view.alert.alert_id) if view.alert else []
             patient = worklist.study_identities(session, cipher, [study_key]).get(study_key)
             series = worklist.series_identities(session, cipher, study_key)
+        context.views.saw(user, Look.OPENED, [study_key])
         facts = {
             "view": view,
             "history": history,
@@ -84,7 +86,6 @@ def create_router(context: Context) -> APIRouter:
 
     @router.get(
         "/studies/{study_key}/pictures/{series_key}/{revision}/{number}/{kind}.png",
-        dependencies=[require(Permission.SEE_IMAGES)],
     )
     def picture(
         study_key: Annotated[Key, Path()],
@@ -92,11 +93,13 @@ def create_router(context: Context) -> APIRouter:
         revision: Annotated[int, Path(ge=1, le=2**31 - 1)],
         number: Annotated[int, Path(ge=0, le=1000)],
         kind: PictureKind,
+        user: Annotated[User, require(Permission.SEE_IMAGES)],
     ) -> Response:
         with context.database.reading() as session:
             png = picture_of(session, study_key, series_key, revision, number, kind)
         if png is None:
             return Response(status_code=HTTPStatus.NOT_FOUND)
+        context.views.saw(user, Look.IMAGES, [study_key])
         return Response(png, media_type="image/png")
 
     @router.post("/alerts/{alert_id}/acknowledge")
@@ -137,12 +140,26 @@ def create_router(context: Context) -> APIRouter:
         context.metrics.acknowledgements.inc()
         return RedirectResponse(f"/acknowledge/{token}", status_code=HTTPStatus.SEE_OTHER)
 
+    @router.get("/healthz")
+    def healthz() -> Response:
+        return _health(context.health.alive())
+
+    @router.get("/readyz")
+    def readyz() -> Response:
+        return _health(context.health.ready())
+
     @router.get("/events", dependencies=[require(Permission.SEE_STUDIES)])
     async def events() -> Response:
         """Server-sent events: ``changed`` whenever the list may have changed."""
         return StreamingResponse(_changes(context), media_type="text/event-stream")
 
     return router
+
+
+def _health(failures: dict[str, str]) -> Response:
+    """For a load balancer, which may be anybody: no reasons, these are on the port of the metrics."""
+    status = HTTPStatus.SERVICE_UNAVAILABLE if failures else HTTPStatus.OK
+    return JSONResponse({"status": "failing" if failures else "ok"}, status)
 
 
 def _cipher_for(user: User, context: Context) -> IdentityCipher | None:
@@ -154,6 +171,7 @@ def _listing(context: Context, user: User) -> dict[str, object]:
     with context.database.reading() as session:
         views = worklist.worklist(session, now)
         patients = worklist.study_identities(session, _cipher_for(user, context), (view.study_key for view in views))
+    context.views.saw(user, Look.LISTED, [view.study_key for view in views])
     return {"views": views, "patients": patients, "now": now, "banners": banners(context)}
 
 

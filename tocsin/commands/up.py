@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -118,7 +119,7 @@ def table_of(node: Node) -> Table:
     at = node.addresses
     table = Table(title="Tocsin is running", title_justify="left", show_header=False)
     table.add_row("Scanners send to", f"{at.ae_title}@{at.dicom_host}:{at.dicom_port}")
-    table.add_row("Page", at.page_url)
+    table.add_row("Page", os.environ.get("TOCSIN_ALERTS_PUBLIC_URL") or at.page_url)
     table.add_row("Kafka", at.bootstrap_servers)
     for service, port in at.metrics_ports().items():
         table.add_row(f"Metrics of {service}", f"http://{LOOPBACK}:{port}/metrics")

@@ -5,7 +5,13 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from alerts.access.entrance import Entrance
+from alerts.access.provider import Provider
+from alerts.access.second_factor import Sealer
+from alerts.access.sessions import Lifetime
+from alerts.access.signing_in import SignIn
 from alerts.decision import Policy
 from alerts.desk import Desk
 from alerts.errors import ChannelError
@@ -181,6 +187,13 @@ class Phones:
     def of(self, name: str) -> Phone:
         kinds = {"first": ChannelKind.WEBHOOK, "second": ChannelKind.EMAIL}
         return self(Address(name, kinds.get(name, ChannelKind.WEBHOOK)))
+
+
+def an_entrance(place: Any, *, second_factor: bool = True, provider: Provider | None = None) -> Entrance:
+    """The ways into a place with a database and a clock."""
+    sealer = Sealer(b"s" * 32, b"k" * 32)
+    sign_in = SignIn(place.database, place.clock, lambda: sealer, Lifetime(), second_factor)
+    return Entrance(sign_in, provider)
 
 
 def a_desk(

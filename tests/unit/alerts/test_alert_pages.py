@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from alerts.access.gate import Identify
+from alerts.access.trail import Views
 from alerts.access.user import ANYBODY_HERE
 from alerts.audit import Auditor
 from alerts.broker import Reception
@@ -20,9 +21,10 @@ from alerts.store.database import Database
 from alerts.web.app import create_app
 from alerts.web.context import Context
 from alerts.web.guard import SECURITY_HEADERS, House
+from monitoring.health import Health
 from streams.contracts.findings import FindingReason, FindingStatus, Outcome, SliceReason
 from streams.contracts.identities import IdentityCipher, StudyIdentity
-from tests.unit.alerts.builders import SIGNER, START, a_finding, key
+from tests.unit.alerts.builders import SIGNER, START, a_finding, an_entrance, key
 
 CIPHER = IdentityCipher(b"k" * 32)
 
@@ -57,6 +59,9 @@ def open_page(
         SIGNER,
         Auditor(),
         identify or (lambda _: ANYBODY_HERE),
+        Views(ward.database, ward.clock),
+        an_entrance(ward),
+        Health(),
     )
     app = create_app(context, House.of("https://tocsin.hospital.example", ()))
     return TestClient(app, base_url="http://127.0.0.1:8080", follow_redirects=False, raise_server_exceptions=False)
@@ -309,6 +314,10 @@ def test_the_api_describes_itself(page: TestClient) -> None:
     assert set(paths) == {
         "/api/v1/studies",
         "/api/v1/studies/{study_key}",
+        "/api/v1/me",
+        "/api/v1/accounts",
+        "/api/v1/tokens",
+        "/api/v1/record/views",
         "/api/v1/alerts",
         "/api/v1/alerts/{alert_id}/acknowledge",
     }

@@ -25,6 +25,60 @@ def test_the_defaults_are_this_machine_alone(environment: pytest.MonkeyPatch) ->
     assert is_loopback(settings.metrics_host)
 
 
+LOOPBACK_PROXY = {"TOCSIN_ALERTS_PUBLIC_URL": "https://t.example", "TOCSIN_ALERTS_TRUSTED_PROXIES": "127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"TOCSIN_ALERTS_PUBLIC_URL": "https://t.example"}, "needs TLS"),
+        (LOOPBACK_PROXY, None),
+        ({"TOCSIN_ALERTS_PUBLIC_URL": "http://t.example", "TOCSIN_ALERTS_TRUSTED_PROXIES": "10.0.0.1"}, "https"),
+        ({"TOCSIN_ALERTS_PUBLIC_URL": "http://t.example", "TOCSIN_ALERTS_PLAIN_HTTP": "true"}, None),
+        (
+            {
+                "TOCSIN_ALERTS_PUBLIC_URL": "http://t.example",
+                "TOCSIN_ALERTS_TLS_CERTIFICATE_FILE": "/c",
+                "TOCSIN_ALERTS_TLS_KEY_FILE": "/k",
+            },
+            "https",
+        ),
+    ],
+)
+def test_beyond_loopback_the_page_needs_tls_or_a_proxy_that_has_it(
+    environment: pytest.MonkeyPatch, more: dict[str, str], words: str | None
+) -> None:
+    environment.setenv("TOCSIN_ALERTS_HOST", "10.1.2.3")
+    for name, value in more.items():
+        environment.setenv(name, value)
+    if words is None:
+        assert not load_settings().asks_nobody_here
+        return
+    with pytest.raises(SettingsRefused, match=words):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("more", "asks_nobody"),
+    [
+        ({}, True),
+        ({"TOCSIN_ALERTS_PUBLIC_URL": "http://localhost:8080"}, True),
+        ({"TOCSIN_ALERTS_PUBLIC_URL": "https://tocsin.hospital.example"}, False),
+        (LOOPBACK_PROXY, False),
+        (
+            {"TOCSIN_ALERTS_SIGN_ON": '{"issuer": "https://s.example", "client_id": "t", "roles": {"g": "doctor"}}'},
+            False,
+        ),
+    ],
+)
+def test_only_a_page_for_this_machine_alone_asks_nobody(
+    environment: pytest.MonkeyPatch, more: dict[str, str], asks_nobody: bool
+) -> None:
+    for name, value in more.items():
+        environment.setenv(name, value)
+    assert load_settings().asks_nobody_here is asks_nobody
+
+
 def test_several_brokers_are_separated_by_commas(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("KAFKA_BOOTSTRAP_SERVERS", "a:9092, b:9092")
     assert load_settings().kafka_bootstrap_servers == ("a:9092", "b:9092")
@@ -33,9 +87,24 @@ def test_several_brokers_are_separated_by_commas(environment: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("TOCSIN_ALERTS_HOST", "0.0.0.0", "without sign-in"),
-        ("TOCSIN_ALERTS_HOST", "::", "without sign-in"),
-        ("TOCSIN_ALERTS_HOST", "example.org", "without sign-in"),
+        ("TOCSIN_ALERTS_HOST", "0.0.0.0", "PUBLIC_URL"),
+        ("TOCSIN_ALERTS_HOST", "::", "PUBLIC_URL"),
+        ("TOCSIN_ALERTS_HOST", "example.org", "PUBLIC_URL"),
+        ("TOCSIN_ALERTS_TLS_KEY_FILE", "/nowhere", "both"),
+        ("TOCSIN_ALERTS_TRUSTED_PROXIES", "10.0.0.1", "PUBLIC_URL"),
+        ("TOCSIN_ALERTS_TRUSTED_PROXIES", "0.0.0.0/0", "trusted_proxies"),
+        ("TOCSIN_ALERTS_TRUSTED_PROXIES", "proxy", "trusted_proxies"),
+        ("TOCSIN_ALERTS_SIGN_ON", "{}", "sign_on.issuer"),
+        (
+            "TOCSIN_ALERTS_SIGN_ON",
+            '{"issuer": "http://sso.example", "client_id": "t", "roles": {"g": "doctor"}}',
+            "https",
+        ),
+        (
+            "TOCSIN_ALERTS_SIGN_ON",
+            '{"issuer": "https://sso.example", "client_id": "t", "roles": {"g": "chief"}}',
+            "sign_on.roles",
+        ),
         ("TOCSIN_ALERTS_PROT", "1", "TOCSIN_ALERTS_PROT is not a setting"),
         ("TOCSIN_ALERTS_PORT", "http", "port"),
         ("TOCSIN_ALERTS_PORT", "70000", "port"),

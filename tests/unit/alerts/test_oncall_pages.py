@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from alerts.access.permissions import Role, permissions_of
+from alerts.access.trail import Views
 from alerts.access.user import ANYBODY_HERE, Means, User
 from alerts.audit import Auditor
 from alerts.broker import Reception
@@ -19,7 +20,8 @@ from alerts.store.subscriptions import SubscriptionBook
 from alerts.web.app import create_app
 from alerts.web.context import Context
 from alerts.web.guard import House
-from tests.unit.alerts.builders import SIGNER, a_finding
+from monitoring.health import Health
+from tests.unit.alerts.builders import SIGNER, a_finding, an_entrance
 from tests.unit.alerts.test_alert_pages import Stopped, text_of
 
 WEBHOOK = {"url": "http://127.0.0.1:1", "secret": "0" * 16}
@@ -69,6 +71,9 @@ class Site:
             signer=SIGNER,
             auditor=Auditor(),
             identify=lambda _: self.user,
+            views=Views(ward.database, ward.clock),
+            entrance=an_entrance(ward),
+            health=Health(),
             plan=self.plan,
             push=push,
             circuits=ward.circuits,

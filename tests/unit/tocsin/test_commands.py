@@ -20,7 +20,7 @@ def problem(*arguments: str) -> str:
     ("arguments", "said"),
     [
         (("up", "--metrics-port", "70000"), "is no port"),
-        (("up", "--web-host", "0.0.0.0"), "no sign-in"),
+        (("up", "--web-host", "0.0.0.0"), "PUBLIC_URL"),
         (("send", "nowhere", "--to", "TOCSIN@127.0.0.1:1"), "does not exist"),
         (("send", ".", "--to", "nonsense"), "is not an address"),
         (("status",), "No node is running"),
