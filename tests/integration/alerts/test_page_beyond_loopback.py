@@ -49,7 +49,7 @@ class Page:
             }
         self._log = (folder / "log").open("ab")
         trust = ssl.create_default_context(cafile=str(certificate)) if certificate else True
-        self.browser = httpx.Client(base_url=self.url, verify=trust, headers={"origin": self.url})
+        self.browser = httpx.Client(base_url=self.url, verify=trust, headers={"origin": self.url}, timeout=20)
         self.process: subprocess.Popen[bytes]
 
     def start(self) -> "Page":
@@ -148,7 +148,9 @@ def test_a_live_signal_ends_soon_after_its_session(tmp_path: Path) -> None:
             began = datetime.now(UTC)
             for _ in lines:
                 assert (datetime.now(UTC) - began).total_seconds() < 35
-        assert page.browser.get("/events", headers={"sec-fetch-mode": "cors"}).status_code == 401
+        cookies = dict(page.browser.cookies)
+        again = httpx.get(f"{page.url}/events", cookies=cookies, headers={"sec-fetch-mode": "cors"}, timeout=20)
+        assert again.status_code == 401
     finally:
         page.stop()
 
