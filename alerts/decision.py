@@ -120,13 +120,15 @@ class FindingFact:
         )
 
 
-NO_SIDE = frozenset({Side.UNKNOWN})
+NO_SIDE = frozenset({Side.UNKNOWN, Side.BOTH})
+BOTH_SIDES = frozenset({Side.LEFT, Side.RIGHT})
 ANY_TYPE = "any"
 
 
 def sides_of(finding: FindingProduced) -> frozenset[Side]:
-    """The sides that the key slices show."""
-    return frozenset(key_slice.side for key_slice in finding.key_slices) - NO_SIDE
+    """The sides that the key slices show; what lies on both is on the left and on the right."""
+    shown = frozenset(key_slice.side for key_slice in finding.key_slices)
+    return (shown | BOTH_SIDES if Side.BOTH in shown else shown) - NO_SIDE
 
 
 def leading_type(finding: FindingProduced) -> str | None:

@@ -35,7 +35,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from alerts import wording
 from alerts.decision import Decision, Step, Verdict, sides_of
 from alerts.life import Topic
-from streams.contracts.findings import FindingProduced, FindingStatus
+from streams.contracts.findings import FindingProduced, FindingStatus, Outcome
 from streams.contracts.identities import StudyIdentity
 
 
@@ -187,7 +187,8 @@ def compose(
         line + ".",
         _where_line(study, place if MessagePart.PLACE in parts else ""),
         f"Why: {why}." if why else "",
-        wording.coverage_words(finding.coverage) + "." if finding and MessagePart.COVERAGE in parts else "",
+        _coverage_line(finding) if finding and MessagePart.COVERAGE in parts else "",
+        *(_measured_lines(finding) if finding and MessagePart.FINDING in parts else ()),
         _late_line(finding) if finding and decision.late else "",
         "Automatic triage, not a diagnosis.",
         f"Look: {link}",
@@ -220,6 +221,16 @@ def _where_line(study: str, place: str) -> str:
 
 def _late_line(finding: FindingProduced) -> str:
     return f"LATE: this was found at {finding.clocks.produced:%Y-%m-%d %H:%M:%S} UTC."
+
+
+def _coverage_line(finding: FindingProduced) -> str:
+    return wording.coverage_words(finding.coverage, arriving=finding.closed_by is None) + "."
+
+
+def _measured_lines(finding: FindingProduced) -> list[str]:
+    """What a positive finding measured; of one that was withdrawn nobody needs the size."""
+    lines = wording.measurement_words(finding) if finding.outcome is Outcome.POSITIVE else []
+    return [f"Measured by machine: {line}." for line in lines]
 
 
 def _evidence(finding: FindingProduced, parts: frozenset[MessagePart]) -> dict[str, object]:

@@ -14,8 +14,10 @@ from alerts.life import Answer, Claim, Via
 from alerts.recipients import ChannelKind
 from streams.contracts.alerts import AlertState
 from streams.contracts.findings import (
+    BleedMeasured,
     ClosedBy,
     Coverage,
+    Estimate,
     FindingProduced,
     FindingReason,
     FindingStatus,
@@ -34,7 +36,13 @@ LABELS = {
     "subdural": "subdural",
 }
 
-SIDES = {Side.LEFT: "left", Side.RIGHT: "right", Side.MIDLINE: "midline", Side.UNKNOWN: "side unknown"}
+SIDES = {
+    Side.LEFT: "left",
+    Side.RIGHT: "right",
+    Side.MIDLINE: "midline",
+    Side.BOTH: "both sides",
+    Side.UNKNOWN: "side unknown",
+}
 
 SLICE_REASONS = {
     SliceReason.NOT_CT: "not a CT image",
@@ -84,6 +92,7 @@ FINDING_REASONS = {
     FindingReason.CONFLICTING_INSTANCES: "two different images came under one identifier",
     FindingReason.LATE_SLICES: "slices came after the series was closed",
     FindingReason.MODEL_FAILED: "the model failed",
+    FindingReason.MODEL_CHANGED: "the model was replaced meanwhile, and the series was read again from the start",
     FindingReason.OUTCOME_OVERDUE: "the result is overdue",
     FindingReason.DEGRADED: "a slower runtime than configured did the work",
 }
@@ -232,12 +241,70 @@ def reason_words(reasons: Iterable[FindingReason]) -> str:
     return "; ".join(FINDING_REASONS[reason] for reason in reasons)
 
 
-def coverage_words(coverage: Coverage) -> str:
-    """``24 of 32 slices read``: of those expected where that is known, of those received otherwise."""
-    expected = coverage.slices_expected
-    if expected is not None:
-        return f"{coverage.slices_read} of {expected} expected slices read"
+def coverage_words(coverage: Coverage, *, arriving: bool = False) -> str:
+    """``12 of about 34 slices read; vertex not yet seen``.
+
+    Of those expected where the scanner has said how many, else of those that a head has at this spacing while slices
+    arrive, and of those received once they do not.
+    """
+    return "; ".join([_count_words(coverage, arriving), *_unseen_words(coverage, arriving)])
+
+
+def _count_words(coverage: Coverage, arriving: bool) -> str:
+    if coverage.slices_expected is not None:
+        return f"{coverage.slices_read} of {coverage.slices_expected} expected slices read"
+    if arriving and coverage.slices_estimated is not None:
+        return f"{coverage.slices_read} of about {coverage.slices_estimated} slices read"
     return f"{coverage.slices_read} of {coverage.slices_accepted} received slices read, total not known"
+
+
+def _unseen_words(coverage: Coverage, arriving: bool) -> list[str]:
+    ends = (("skull base", coverage.base_seen), ("vertex", coverage.vertex_seen))
+    unseen = [end for end, seen in ends if seen is False]
+    return [" and ".join(unseen) + (" not yet seen" if arriving else " not seen")] if unseen else []
+
+
+def estimate_words(estimate: Estimate, unit: str, digits: int = 0) -> str:
+    """``about 32 mL (14 to 70)``."""
+    interval = ""
+    if estimate.low is not None and estimate.high is not None:
+        interval = f" ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
+    return f"about {estimate.value:.{digits}f} {unit}{interval}"
+
+
+MOST_HU = 80.0
+"""Densities are measured inside the brain window: more than this cannot be told."""
+
+
+def measurement_words(finding: FindingProduced) -> list[str]:
+    """A line per bleed that was measured: side, volume with its uncertainty, size, density, and the images it is in."""
+    if finding.measurements is None:
+        return []
+    so_far = " so far" if finding.closed_by is None else ""
+    return [_measured_words(bleed, so_far) for bleed in finding.measurements.bleeds]
+
+
+def _measured_words(bleed: BleedMeasured, so_far: str) -> str:
+    first, last = bleed.first_instance, bleed.last_instance
+    if first is None or last is None:
+        images = f"{bleed.slices} slices"
+    else:
+        images = f"image {first}" if first == last else f"images {min(first, last)} to {max(first, last)}"
+    volume = bleed.volume_ml
+    hu = bleed.mean_hu.value
+    return ", ".join(
+        [
+            f"{label_words(bleed.label)}, {SIDES[bleed.side]}: {estimate_words(volume, 'mL', _digits(volume))}{so_far}",
+            f"up to {bleed.diameter_mm.value:.0f} mm across",
+            f"mean {min(hu, MOST_HU):.0f} HU",
+            images,
+        ]
+    )
+
+
+def _digits(volume: Estimate) -> int:
+    """Small volumes with a decimal."""
+    return 1 if volume.value < 10 else 0
 
 
 def duration_words(span: timedelta) -> str:

@@ -7,6 +7,8 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
@@ -21,13 +23,13 @@ from streams.errors import PartitionLayoutUnknown, StreamsError
 from streams.frame_source import KafkaFrameSource
 from streams.isolated_decoder import IsolatedDecoder
 from streams.metrics import StreamsMetrics
-from streams.model import describe
+from streams.models import OneFolder, OpenModels, Source
 from streams.processor import SeriesProcessor
 from streams.reading import PixelWork
 from streams.seeking import seek_every_partition
 from streams.settings import StreamsSettings
-from triage_models.errors import ModelError
-from triage_models.reader import Reader
+from triage_models.reader import SHIPPED, Reader
+from triage_models.store import ModelStore
 
 logger = logging.getLogger("streams")
 
@@ -54,7 +56,8 @@ async def run(settings: StreamsSettings) -> None:
     """Build, wire and run one worker."""
     registry = CollectorRegistry()
     metrics = StreamsMetrics(registry)
-    reader = open_reader(settings, metrics)
+    models = OpenModels(source_of(settings), partial(open_reader, settings), metrics.model_changed)
+    models.look()
     partitions = await asyncio.to_thread(wait_for_topics, settings)
     decoder = IsolatedDecoder()
     decoder.start()
@@ -62,16 +65,15 @@ async def run(settings: StreamsSettings) -> None:
     processor = SeriesProcessor(
         store=wiring.tables,
         findings=wiring,
-        pixels=PixelWork(reader, KafkaFrameSource(settings.kafka_bootstrap_servers), decoder),
-        model=describe(reader) if reader else None,
-        thresholds=reader.manifest.thresholds if reader else None,
+        pixels=PixelWork(KafkaFrameSource(settings.kafka_bootstrap_servers), decoder),
+        models=models,
         rules=settings.closing_rules,
         metrics=metrics,
         clock=lambda: datetime.now(UTC),
         executor=ThreadPoolExecutor(1, "pixels"),
         heard_until=wiring.heard_until,
     )
-    attach(wiring, processor)
+    attach(wiring, processor, models.look)
     exposition = Exposition(registry, health_of(wiring, processor), (settings.metrics_host, settings.metrics_port))
     exposition.start()
     await serve(wiring)
@@ -79,16 +81,21 @@ async def run(settings: StreamsSettings) -> None:
     decoder.close()
 
 
-def open_reader(settings: StreamsSettings, metrics: StreamsMetrics) -> Reader | None:
-    """The model, warmed up. Without one the worker runs all the same: a series that nobody can read must end as
-    *failed*, in front of people, and not stay in Kafka unseen."""
-    try:
-        reader = Reader.open(settings.model_dir, threads=settings.inference_threads)
-        reader.warm_up()
-    except (ModelError, OSError) as error:
-        logger.critical("no model could be opened; every series will end as failed: %s", error)
-        return None
-    metrics.model_loaded.set(1)
+def source_of(settings: StreamsSettings) -> Source:
+    """Where the model in use is found.
+
+    Without a model that opens the worker runs all the same: a series that nobody can read must end as *failed*, in
+    front of people, and not stay in Kafka unseen.
+    """
+    if settings.model_dir is not None:
+        return OneFolder(settings.model_dir)
+    return OneFolder(SHIPPED) if settings.model_store is None else ModelStore(settings.model_store)
+
+
+def open_reader(settings: StreamsSettings, folder: Path) -> Reader:
+    """A model, warmed up."""
+    reader = Reader.open(folder, threads=settings.inference_threads)
+    reader.warm_up()
     return reader
 
 

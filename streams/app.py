@@ -54,6 +54,10 @@ SWEEP_SECONDS = 300.0
 """Between two looks for series whose state is not needed any more."""
 
 
+MODEL_LOOK_SECONDS = 1.0
+"""Between two looks whether another model is in use."""
+
+
 def create_app(settings: StreamsSettings) -> faust.App:
     """A configured application without agents."""
     return faust.App(
@@ -234,8 +238,12 @@ class SetAside:
         await self.wiring.set_aside(self.message, reason, detail)
 
 
-def attach(wiring: Wiring, processor: SeriesProcessor) -> None:
-    """Register agents, the ticker and the rebalance hook."""
+def attach(wiring: Wiring, processor: SeriesProcessor, look_for_model: Callable[[], None]) -> None:
+    """Register agents, the timers and the rebalance hook.
+
+    Args:
+        look_for_model: opens the model in use if it has changed; blocks while it does.
+    """
     app, turn = wiring.app, asyncio.Lock()
     work_on: dict[str, Work] = {
         topics.SLICES.name: partial(_slice, wiring, processor),
@@ -294,6 +302,9 @@ def attach(wiring: Wiring, processor: SeriesProcessor) -> None:
                 before = datetime.now(UTC) - timedelta(hours=wiring.settings.keep_hours)
                 await wiring.tables.forget_closed(before, wiring.partitions())
 
+    async def model_watch() -> None:
+        await asyncio.to_thread(look_for_model)
+
     async def resumed(*_: object, **__: object) -> None:
         async with turn:
             wiring.progress.ready = False
@@ -304,6 +315,7 @@ def attach(wiring: Wiring, processor: SeriesProcessor) -> None:
     app.timer(wiring.settings.tick_seconds, name="ticker")(ticker)
     app.timer(LOOK_SECONDS, name="filler")(filler)
     app.timer(SWEEP_SECONDS, name="sweeper")(sweeper)
+    app.timer(MODEL_LOOK_SECONDS, name="model_watch")(model_watch)
     app.on_rebalance_complete.connect(resumed, weak=False)
 
 
@@ -357,7 +369,7 @@ def health_of(wiring: Wiring, processor: SeriesProcessor) -> Health:
     return Health(
         readiness={
             "state": lambda: None if wiring.progress.ready else "the series state is not recovered yet",
-            "model": lambda: None if processor.pixels.reader else "no model is open; every series will end as failed",
+            "model": lambda: None if processor.models.in_use() else "no model is open; every series will end as failed",
         }
     )
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from streams.contracts.findings import Side
 from streams.contracts.slices import SliceAccepted
+from triage_models.midline import ImageSide
 
 Vector = tuple[float, float, float]
 
@@ -19,9 +20,6 @@ tilted too; coronal and sagittal planes are at 90°."""
 
 UNIT_TOLERANCE = 0.05
 """Direction cosines further than this from unit length or orthogonality are no geometry."""
-
-MIDLINE_FRACTION = 0.06
-"""A peak within this fraction of the image's width from the middle has no side."""
 
 
 def normal(header: SliceAccepted) -> Vector | None:
@@ -56,20 +54,20 @@ def position_mm(header: SliceAccepted) -> float | None:
     return _dot(header.ImagePositionPatient, direction)
 
 
-def side_of(header_row_cosine_x: float | None, column_fraction: float, midline_fraction: float = 0.5) -> Side:
-    """The patient's side of a point.
+def side_of_image(row_cosine_x: float | None, side: ImageSide) -> Side:
+    """The patient's side of a side of the image.
 
     Args:
-        header_row_cosine_x: first component of ImageOrientationPatient: +1 where columns run to the patient's left.
-        column_fraction: 0 at the image's left border, 1 at its right.
-        midline_fraction: where the head's midline lies, likewise.
+        row_cosine_x: first component of ImageOrientationPatient: +1 where columns run to the patient's left.
     """
-    if header_row_cosine_x is None or abs(header_row_cosine_x) < AXIAL_COSINE:
+    if row_cosine_x is None or abs(row_cosine_x) < AXIAL_COSINE:
         return Side.UNKNOWN
-    offset = (column_fraction - midline_fraction) * math.copysign(1.0, header_row_cosine_x)
-    if abs(offset) < MIDLINE_FRACTION:
-        return Side.MIDLINE
-    return Side.LEFT if offset > 0 else Side.RIGHT
+    if side in _NO_ONE_SIDE:
+        return _NO_ONE_SIDE[side]
+    return Side.LEFT if (side is ImageSide.IMAGE_RIGHT) == (row_cosine_x > 0) else Side.RIGHT
+
+
+_NO_ONE_SIDE = {ImageSide.MIDLINE: Side.MIDLINE, ImageSide.BOTH: Side.BOTH}
 
 
 def gaps_mm(positions: Sequence[float]) -> list[float]:

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 from monitoring.metrics import STAGE_BUCKETS_SECONDS, Instruments
 from streams.contracts.deadletters import DeadLetterReason
 from streams.contracts.findings import ClosedBy, FindingProduced, FindingStatus, Outcome, SliceReason
+from streams.models import ModelChange
 
 
 class StreamsMetrics(Instruments):
@@ -32,6 +33,12 @@ class StreamsMetrics(Instruments):
             "oldest_waiting_seconds",
             "How long ago the oldest slice was accepted that waits for this worker; 0: none does",
         )
+        self.model_changes = self.counter(
+            "model_changes_total", "Changes of the model in use, by what came of them", outcome=list(ModelChange)
+        )
+        self.series_begun_again = self.counter(
+            "series_begun_again_total", "Series read again from the start, the model they began with being gone"
+        )
         self.model_loaded = self.gauge("model_loaded", "1 when a model is open, 0 when nothing can be read")
         self.inference_seconds = self.histogram(
             "inference_seconds", "Reading one slice or slab, preprocessing included", STAGE_BUCKETS_SECONDS
@@ -48,6 +55,11 @@ class StreamsMetrics(Instruments):
         self.first_to_final = self.histogram(
             "first_slice_to_final_seconds", "From the first slice's C-STORE to the final outcome"
         )
+
+    def model_changed(self, change: ModelChange) -> None:
+        self.model_changes.labels(change).inc()
+        if change is ModelChange.TAKEN:
+            self.model_loaded.set(1)
 
     def slice_done(self, accepted_at: datetime, now: datetime) -> None:
         self.accepted_to_processed.observe(_seconds(accepted_at, now))

@@ -6,6 +6,7 @@ from typing import Protocol
 from streams.contracts.deadletters import DeadLetterReason
 from streams.contracts.findings import FindingProduced
 from streams.contracts.slices import SliceAccepted
+from streams.models import OpenModel
 from streams.series_state import Entry, SeriesState
 
 
@@ -44,4 +45,16 @@ class FrameSource(Protocol):
         Raises:
             LookupError: it is no longer there.
         """
+        ...
+
+
+class Models(Protocol):
+    """The models at hand."""
+
+    def in_use(self) -> OpenModel | None:
+        """For series that begin now; None where none could be opened. Returns at once."""
+        ...
+
+    def of(self, identity: str) -> OpenModel | None:
+        """The one that a series began with; None where it cannot be had any more. May block; called in the executor."""
         ...

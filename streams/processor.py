@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from streams import verdict as verdicts
@@ -21,16 +22,17 @@ from streams.contracts.findings import (
     ClosedBy,
     FindingProduced,
     FindingReason,
+    FindingStatus,
     KeySlice,
-    Model,
     Outcome,
     SliceReason,
 )
 from streams.contracts.series import SeriesClockTicked, SeriesLedgerEntry
 from streams.contracts.slices import SliceAccepted
-from streams.evidence import KEY_SLICES, key_slice, labelled, most_suspicious
+from streams.evidence import KEY_SLICES, key_slice, labelled, measurements, most_suspicious, place_mm
 from streams.metrics import StreamsMetrics
-from streams.ports import DeadLetterSink, FindingSink, StateStore
+from streams.models import OpenModel
+from streams.ports import DeadLetterSink, FindingSink, Models, StateStore
 from streams.reading import PixelWork
 from streams.series_state import (
     Entry,
@@ -44,7 +46,6 @@ from streams.series_state import (
 )
 from streams.verdict import Verdict
 from triage_models.errors import ModelError
-from triage_models.manifest import Thresholds
 from triage_models.reader import SeriesScore
 
 logger = logging.getLogger(__name__)
@@ -52,9 +53,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TICK_AGAIN = timedelta(seconds=2)
-
-DEFAULT_INTERVAL_MM = 5.0
-"""Between slices without geometry, ordered by InstanceNumber."""
 
 
 @dataclass
@@ -64,6 +62,7 @@ class SeriesProcessor:
     Args:
         clock: the time now, aware.
         executor: one thread; pixels are worked on there.
+        models: the one in use, and those that series began with.
         heard_until: everything that was accepted before this instant on a slice partition has been processed; now
             where nothing waits, None where it is not known. Silence means nothing beyond it.
     """
@@ -71,8 +70,7 @@ class SeriesProcessor:
     store: StateStore
     findings: FindingSink
     pixels: PixelWork
-    model: Model | None
-    thresholds: Thresholds | None
+    models: Models
     rules: ClosingRules
     metrics: StreamsMetrics
     clock: Callable[[], datetime]
@@ -95,9 +93,10 @@ class SeriesProcessor:
             if note_repetition(state, header):
                 await self.store.save(state, ())
             return
-        entries = await self._take_in(state, header, encoded, (partition, offset), aside)
-        score = self._score(state)
-        await self._say_while_arriving(state, score, header)
+        model, entries = await self._model_of(state)
+        entries += await self._take_in(state, model, header, encoded, (partition, offset), aside)
+        score = self._score(state, model)
+        await self._say_while_arriving(state, model, score, header)
         if score is not None:
             state.change(peak_score=max(state.summary.peak_score, score.any))
         await self.store.save(state, entries)
@@ -120,12 +119,14 @@ class SeriesProcessor:
         reason = self._closable(state, tick.at)
         if reason is None:
             return
-        entries = await self._read_leftovers(state)
+        model, entries = await self._model_of(state)
+        entries += await self._read_leftovers(state, model)
         state.change(closed_by=reason, closed_at=self.clock())
-        score = self._score(state)
+        score = self._score(state, model)
         covered = verdicts.coverage(state)
-        verdict = verdicts.when_closed(state, covered, score.any if score else None, self.thresholds)
-        await self._publish(state, verdict, score)
+        thresholds = model.thresholds if model else None
+        verdict = verdicts.when_closed(state, covered, score.any if score else None, thresholds)
+        await self._publish(state, model, verdict, score)
         state.change(outcome=verdict.outcome)
         await self.store.save(state, entries)
         self._open.pop(tick.series_key, None)
@@ -181,9 +182,32 @@ class SeriesProcessor:
             self._open.pop(state.summary.series_key, None)
         return state
 
+    async def _model_of(self, state: SeriesState) -> tuple[OpenModel | None, list[tuple[int, Entry]]]:
+        """The model that reads this series, and what it had to read again because it took the place of another."""
+        begun_with = state.summary.model
+        if begun_with is not None:
+            model = await self._work(lambda: self.models.of(begun_with))
+            if model is not None:
+                return model, []
+        model = self.models.in_use()
+        if model is None:
+            return None, []
+        state.begin_with(model.identity)
+        entries: list[tuple[int, Entry]] = []
+        if begun_with is not None:
+            self.metrics.series_begun_again.inc()
+            logger.error(
+                "the model that a series began with is gone; it is read again from the start",
+                extra={"series_key": state.summary.series_key},
+            )
+            for unit in state.stale_units():
+                entries += await self._read_unit(state, model, unit)
+        return model, entries
+
     async def _take_in(
         self,
         state: SeriesState,
+        model: OpenModel | None,
         header: SliceAccepted,
         encoded: bytes,
         place: tuple[int, int],
@@ -201,11 +225,11 @@ class SeriesProcessor:
             self.pixels.keep(frame, looked.slice)
         elif looked.slice is not None:
             head_slice = looked.slice
-            entry = await self._read_frame(state, frame, lambda: self.pixels.read([frame], head_slice), aside)
+            entry = await self._read_frame(state, frame, lambda: self.pixels.read(model, [frame], head_slice), aside)
         self.metrics.slices.labels((entry.frame or frame).reason or "read").inc()
         entries = [(state.append(entry), entry)]
         if frame.slab is not None and state.slab_is_due(frame.slab):
-            entries += await self._read_unit(state, frame.unit)
+            entries += await self._read_unit(state, model, frame.unit)
         return entries
 
     async def _read_frame(
@@ -220,11 +244,11 @@ class SeriesProcessor:
             return Entry(frame=frame.model_copy(update={"reason": SliceReason.INFERENCE_FAILED, "slab": None}))
         return Entry(frame=frame, reading=reading)
 
-    async def _read_unit(self, state: SeriesState, unit: str) -> list[tuple[int, Entry]]:
+    async def _read_unit(self, state: SeriesState, model: OpenModel | None, unit: str) -> list[tuple[int, Entry]]:
         """Read a slab from all its frames; what cannot be read stays without a reading, and the verdict says so."""
         members = state.unit_members(unit)
         try:
-            reading = await self._timed_read(lambda: self.pixels.read(members))
+            reading = await self._timed_read(lambda: self.pixels.read(model, members))
         except (ModelError, LookupError) as error:
             logger.error(
                 "a slab could not be read",
@@ -235,34 +259,34 @@ class SeriesProcessor:
         entry = Entry(reading=reading)
         return [(state.append(entry), entry)]
 
-    async def _read_leftovers(self, state: SeriesState) -> list[tuple[int, Entry]]:
+    async def _read_leftovers(self, state: SeriesState, model: OpenModel | None) -> list[tuple[int, Entry]]:
         entries: list[tuple[int, Entry]] = []
-        if self.pixels.reader is None:
+        if model is None:
             state.change(model_failed=state.summary.model_failed or bool(state.eligible()))
             return entries
         for unit in state.stale_units():
-            entries += await self._read_unit(state, unit)
+            entries += await self._read_unit(state, model, unit)
         return entries
 
-    def _score(self, state: SeriesState) -> SeriesScore | None:
-        if self.pixels.reader is None or not state.readings:
+    def _score(self, state: SeriesState, model: OpenModel | None) -> SeriesScore | None:
+        if model is None or not state.readings:
             return None
-        pairs = [
-            (_place_mm(unit.position_mm, state.frames[unit.members[0]]), unit.reading)
-            for unit in state.readings.values()
-        ]
-        return self.pixels.reader.score(pairs)
+        return model.reader.score([(place_mm(state, unit), unit.reading) for unit in state.readings.values()])
 
-    async def _say_while_arriving(self, state: SeriesState, score: SeriesScore | None, header: SliceAccepted) -> None:
-        if score is None or self.thresholds is None:
+    async def _say_while_arriving(
+        self, state: SeriesState, model: OpenModel | None, score: SeriesScore | None, header: SliceAccepted
+    ) -> None:
+        if score is None or model is None:
             return
-        verdict = verdicts.while_arriving(state, score.any, self.thresholds)
+        verdict = verdicts.while_arriving(state, score.any, model.thresholds)
         if verdict is not None:
             state.change(decisive_slice=header.accepted_at)
-            await self._publish(state, verdict, score)
+            await self._publish(state, model, verdict, score)
 
-    async def _publish(self, state: SeriesState, verdict: Verdict, score: SeriesScore | None) -> None:
-        finding = await self._finding(state, verdict, score)
+    async def _publish(
+        self, state: SeriesState, model: OpenModel | None, verdict: Verdict, score: SeriesScore | None
+    ) -> None:
+        finding = await self._finding(state, model, verdict, score)
         await self.findings.publish(finding)
         state.change(revision=finding.revision, said=verdict.said)
         self.metrics.finding_published(finding)
@@ -278,12 +302,15 @@ class SeriesProcessor:
             },
         )
 
-    async def _finding(self, state: SeriesState, verdict: Verdict, score: SeriesScore | None) -> FindingProduced:
+    async def _finding(
+        self, state: SeriesState, model: OpenModel | None, verdict: Verdict, score: SeriesScore | None
+    ) -> FindingProduced:
         summary, now = state.summary, self.clock()
         last = summary.last_slice or summary.last_activity
         decisive = summary.decisive_slice or (last if verdict.outcome is Outcome.POSITIVE else None)
         reasons = verdict.reasons
-        if self.model is not None and self.model.degraded and FindingReason.DEGRADED not in reasons:
+        described = model.described if model else None
+        if described is not None and described.degraded and FindingReason.DEGRADED not in reasons:
             reasons = (*reasons, FindingReason.DEGRADED)
         return FindingProduced(
             study_key=summary.study_key,
@@ -295,10 +322,11 @@ class SeriesProcessor:
             score=score.any if score else None,
             threshold=verdict.threshold,
             probabilities=labelled(score.probabilities) if score else {},
-            key_slices=await self._key_slices(state, verdict.outcome),
+            key_slices=await self._key_slices(state, model, verdict.outcome),
+            measurements=measurements(state, model.reader, score) if model and score and _tells(verdict) else None,
             coverage=verdicts.coverage(state),
             closed_by=summary.closed_by,
-            model=self.model,
+            model=described,
             clocks=Clocks(
                 first_slice=summary.first_slice or last,
                 decisive_slice=decisive,
@@ -308,9 +336,10 @@ class SeriesProcessor:
             calling_ae=summary.calling_ae,
         )
 
-    async def _key_slices(self, state: SeriesState, outcome: Outcome) -> tuple[KeySlice, ...]:
+    async def _key_slices(self, state: SeriesState, model: OpenModel | None, outcome: Outcome) -> tuple[KeySlice, ...]:
         units = most_suspicious(state, KEY_SLICES if outcome is Outcome.POSITIVE else 1)
-        return tuple(await self._work(lambda: [key_slice(state, unit, self.pixels.picture) for unit in units]))
+        draw = partial(self.pixels.picture, model)
+        return tuple(await self._work(lambda: [key_slice(state, unit, draw) for unit in units]))
 
     async def _timed_read(self, read: Callable[[], T]) -> T:
         with self.metrics.inference_seconds.time():
@@ -320,8 +349,6 @@ class SeriesProcessor:
         return await asyncio.get_running_loop().run_in_executor(self.executor, work)
 
 
-def _place_mm(position_mm: float | None, frame: FrameRecord) -> float:
-    """Position along the normal; without geometry, a stand-in from InstanceNumber that keeps the order."""
-    if position_mm is not None:
-        return position_mm
-    return DEFAULT_INTERVAL_MM * (frame.InstanceNumber or 0)
+def _tells(verdict: Verdict) -> bool:
+    """Is there, or was there, something that people want to know the size of?"""
+    return verdict.outcome is Outcome.POSITIVE or verdict.status is FindingStatus.RETRACTED

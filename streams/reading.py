@@ -15,12 +15,13 @@ from streams import eligibility
 from streams.contracts.findings import SliceReason
 from streams.contracts.slices import SliceAccepted
 from streams.errors import PixelsUnreadable
+from streams.models import OpenModel
 from streams.pictures import Picture, brain_window
 from streams.ports import FrameSource
 from streams.series_state import FrameRecord, UnitReading
 from streams.voxels import Decoder, Voxels, decode
 from triage_models.errors import ModelError
-from triage_models.reader import HeadSlice, Reader
+from triage_models.reader import HeadSlice
 
 MAX_WAITING_FRAMES = 256
 """Decoded thin slices kept in memory over all series: 512 × 512 × 4 bytes each, 268 MB."""
@@ -77,11 +78,9 @@ class PixelWork:
     """Everything that is done with pixels.
 
     Args:
-        reader: None where the model could not be opened; then nothing is read, and every frame says so.
         decoder: of compressed frames; in this process when absent.
     """
 
-    reader: Reader | None
     source: FrameSource
     decoder: Decoder | None = None
 
@@ -108,10 +107,13 @@ class PixelWork:
         """Keep a thin slice in memory until its slab is read."""
         self._waiting.put(_place(frame), head_slice)
 
-    def read(self, members: Sequence[FrameRecord], head_slice: HeadSlice | None = None) -> UnitReading:
+    def read(
+        self, model: OpenModel | None, members: Sequence[FrameRecord], head_slice: HeadSlice | None = None
+    ) -> UnitReading:
         """Read one unit: a frame, or the mean of a slab's frames.
 
         Args:
+            model: None where none could be opened; then nothing is read, and every frame says so.
             members: the frames of the unit, all of them readable.
             head_slice: the frame's voxels where the caller has them.
 
@@ -119,13 +121,13 @@ class PixelWork:
             ModelError: the reader failed, or there is none.
             LookupError: a frame is no longer in Kafka.
         """
-        if self.reader is None:
+        if model is None:
             raise ModelError("there is no model")
         slices = [head_slice] if head_slice is not None else [self._voxels(frame) for frame in members]
         shape = slices[0].voxels_hu.shape
         same = [(f, s) for f, s in zip(members, slices, strict=True) if s.voxels_hu.shape == shape]
         mean = _mean([s for _, s in same])
-        ((reading, heat_map),) = self.reader.read([mean])
+        ((reading, heat_map),) = model.reader.read([mean])
         unit = members[0].unit
         self._pictures.put(_picture_key(members), Picture(brain_window(mean.voxels_hu), heat_map))
         for frame in members:
@@ -136,14 +138,15 @@ class PixelWork:
             position_mm=round(float(np.mean(positions)), 3) if positions else None,
             members=tuple(frame.identity for frame in members),
             reading=reading,
+            model=model.identity,
         )
 
-    def picture(self, members: Sequence[FrameRecord]) -> Picture | None:
+    def picture(self, model: OpenModel | None, members: Sequence[FrameRecord]) -> Picture | None:
         """The picture of a unit that was read; None when its pixels are gone."""
         kept = self._pictures.get(_picture_key(members))
         if kept is None:
             try:
-                self.read(members)
+                self.read(model, members)
             except (ModelError, LookupError):
                 return None
             kept = self._pictures.get(_picture_key(members))

@@ -80,6 +80,8 @@ class UnitReading(Record):
     members: tuple[str, ...]
     """Identities of the frames that went in; the first is shown as the unit's picture."""
     reading: SliceReading
+    model: str | None = None
+    """Identity of the model that read it."""
 
 
 class Entry(Record):
@@ -124,6 +126,10 @@ class SeriesSummary(Record):
     decisive_slice: AwareDatetime | None = None
     said: Verdict | None = None
     """What was last announced of this series."""
+    model: str | None = None
+    """Identity of the model that reads this series; readings by any other do not count."""
+    model_changed: bool = False
+    """The model that it began with is gone, and another one read it from the start."""
     model_failed: bool = False
     closed_by: ClosedBy | None = None
     closed_at: AwareDatetime | None = None
@@ -172,8 +178,14 @@ class SeriesState:
     def _index(self, entry: Entry) -> None:
         if entry.frame is not None:
             self.frames[entry.frame.identity] = entry.frame
-        if entry.reading is not None:
+        if entry.reading is not None and entry.reading.model == self.summary.model:
             self.readings[entry.reading.unit] = entry.reading
+
+    def begin_with(self, model: str) -> None:
+        """From here on this model reads the series; what another one read of it is forgotten."""
+        changed = self.summary.model is not None
+        self.readings.clear()
+        self.change(model=model, model_changed=self.summary.model_changed or changed, peak_score=0.0)
 
     # What the journal says
 

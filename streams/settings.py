@@ -23,7 +23,10 @@ class StreamsSettings(BaseSettings):
     """Name of this worker, unlike any other's and the same after a restart: a restarted worker is then given its
     partitions back at once (static membership) instead of waiting for its former self to expire."""
     model_dir: Path | None = None
-    """Folder of a model; the shipped one when absent."""
+    """Folder of the one model that reads, whatever the store says."""
+    model_store: Path | None = None
+    """Folder of the site's models (`tocsin model add | use`): the one in use reads every series that begins. Without it
+    and without `model_dir` the shipped model reads."""
     inference_threads: PositiveInt = 2
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(9102, ge=0, le=65535)

@@ -18,6 +18,7 @@ from streams.contracts.findings import (
     Outcome,
 )
 from streams.contracts.series import LedgerKind
+from streams.head_extent import ends_seen, estimated_slices
 from streams.series_state import SeriesState
 from triage_models import decision as decisions
 from triage_models.manifest import Thresholds
@@ -60,6 +61,7 @@ def coverage(state: SeriesState) -> Coverage:
     positions = [frame.position_mm for frame in read if frame.position_mm is not None]
     thickness = next((frame.thickness_mm for frame in read if frame.thickness_mm), None)
     unread = Counter(frame.reason for frame in state.frames.values() if frame.reason is not None)
+    base, vertex = _ends_seen(state)
     return Coverage(
         slices_accepted=len(state.frames),
         slices_read=len(read),
@@ -69,7 +71,24 @@ def coverage(state: SeriesState) -> Coverage:
         refused=state.refused(),
         extent_mm=round(max(positions) - min(positions), 2) if positions else 0.0,
         largest_gap_mm=round(geometry.missing_between(positions, thickness), 2),
+        slices_estimated=_slices_estimated(state, whole=bool(base and vertex)) if base is not None else None,
+        base_seen=base,
+        vertex_seen=vertex,
     )
+
+
+def _ends_seen(state: SeriesState) -> tuple[bool | None, bool | None]:
+    """(base, vertex); None where the slices have no place in space."""
+    units = state.readings.values()
+    placed = [(unit.position_mm, unit.reading.brain_share) for unit in units if unit.position_mm is not None]
+    return ends_seen(placed) if placed else (None, None)
+
+
+def _slices_estimated(state: SeriesState, *, whole: bool) -> int | None:
+    spacing = state.spacing_mm()
+    if state.summary.expected is not None or not spacing:
+        return None
+    return estimated_slices(spacing, len(state.frames), whole=whole)
 
 
 def _is_read(state: SeriesState, unit: str, identity: str) -> bool:
@@ -187,6 +206,8 @@ def _remarks(state: SeriesState, covered: Coverage) -> tuple[FindingReason, ...]
         found.append(FindingReason.CONFLICTING_INSTANCES)
     if state.summary.late:
         found.append(FindingReason.LATE_SLICES)
+    if state.summary.model_changed:
+        found.append(FindingReason.MODEL_CHANGED)
     return tuple(found)
 
 

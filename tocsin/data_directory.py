@@ -39,6 +39,11 @@ class DataDirectory:
         return self.root / "spool"
 
     @property
+    def models(self) -> Path:
+        """The site's own models; see `tocsin model`."""
+        return self.root / "models"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -270,6 +270,7 @@ class Node:
             "streams",
             {
                 "TOCSIN_STREAMS_INSTANCE": name,
+                "TOCSIN_STREAMS_MODEL_STORE": str(self.directory.models),
                 "TOCSIN_STREAMS_METRICS_HOST": LOOPBACK,
                 "TOCSIN_STREAMS_METRICS_PORT": str(self.addresses.streams_metrics_ports()[name]),
                 **(several if self.addresses.workers > 1 else {}),

@@ -27,7 +27,7 @@ from streams.contracts.series import LedgerKind, SeriesClockTicked, SeriesLedger
 from streams.contracts.slices import SliceAccepted
 from streams.geometry import position_mm
 from streams.metrics import StreamsMetrics
-from streams.model import describe
+from streams.models import OneModel, opened
 from streams.processor import SeriesProcessor
 from streams.reading import PixelWork
 from streams.series_state import Entry, FrameRecord, SeriesState, UnitReading
@@ -160,9 +160,8 @@ async def _read_series(frames: list[Frame], reader: Reader) -> SeriesResult:
         processor = SeriesProcessor(
             store=world,
             findings=world,
-            pixels=PixelWork(reader, world),
-            model=describe(reader),
-            thresholds=reader.manifest.thresholds,
+            pixels=PixelWork(world),
+            models=OneModel(opened(reader)),
             rules=ClosingRules(),
             metrics=StreamsMetrics(CollectorRegistry()),
             clock=lambda: world.now,

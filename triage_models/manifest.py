@@ -149,6 +149,11 @@ class Manifest(Frozen):
     training_hardware: str
     license: str
 
+    @property
+    def identity(self) -> str:
+        """sha256 over everything in here: two models with the same weights and other thresholds are two models."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
     @model_validator(mode="after")
     def _complete(self) -> "Manifest":
         if self.labels != LABELS:

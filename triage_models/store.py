@@ -1,7 +1,7 @@
 """The models of a site: a folder of model folders, and a pointer to the one in use.
 
 Law: a model enters only whole and verified; switching is one atomic rename of the pointer, so whoever looks sees the
-old model or the new one. Readers are opened per series: a series that has begun is finished by the model it began with.
+old model or the new one. What a running worker does with the pointer is in ``streams.models``.
 """
 
 import re
@@ -12,10 +12,11 @@ from pathlib import Path
 
 from triage_models.contract import verify
 from triage_models.errors import ManifestError
-from triage_models.manifest import Manifest, load_manifest
+from triage_models.manifest import MANIFEST_FILE, Manifest, load_manifest
 from triage_models.reader import SHIPPED
 
 _POINTER = "in-use"
+_SHIPPED_KEY = "shipped"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class ModelStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        for name in ("manifest.json", *manifest.files):
+        for name in (MANIFEST_FILE, *manifest.files):
             shutil.copyfile(source / name, partial / name)
         partial.replace(target)
         return key
@@ -66,7 +67,7 @@ class ModelStore:
 
     def folder_of(self, key: str) -> Path:
         """The folder of a key."""
-        if key == "shipped":
+        if key == _SHIPPED_KEY:
             return SHIPPED
         if Path(key).name != key or not (self._folder / key).is_dir():
             raise ManifestError(f"the store has no model {key!r}")
@@ -75,16 +76,26 @@ class ModelStore:
     def key_in_use(self) -> str:
         """The key pointed to; `shipped` when nobody chose."""
         try:
-            return (self._folder / _POINTER).read_text(encoding="utf-8").strip() or "shipped"
+            return (self._folder / _POINTER).read_text(encoding="utf-8").strip() or _SHIPPED_KEY
         except FileNotFoundError:
-            return "shipped"
+            return _SHIPPED_KEY
 
     def in_use(self) -> Path:
         """The folder to open for the next series."""
         return self.folder_of(self.key_in_use())
 
+    def stamp(self) -> tuple[str, int]:
+        """Another one when another model is in use or its manifest was replaced; costs a read and a stat."""
+        key = self.key_in_use()
+        manifest = (SHIPPED if key == _SHIPPED_KEY else self._folder / key) / MANIFEST_FILE
+        return key, manifest.stat().st_mtime_ns if manifest.exists() else 0
+
+    def folders(self) -> Sequence[Path]:
+        """Every model's folder, the shipped one first."""
+        return [SHIPPED, *(p.parent for p in sorted(self._folder.glob(f"[!.]*/{MANIFEST_FILE}")))]
+
     def models(self) -> Sequence[Stored]:
         """Every model, the shipped one first."""
-        keys = ["shipped", *(p.name for p in sorted(self._folder.glob("*/")) if (p / "manifest.json").is_file())]
         chosen = self.key_in_use()
-        return [Stored(key, self.folder_of(key), load_manifest(self.folder_of(key)), key == chosen) for key in keys]
+        keyed = [(_SHIPPED_KEY if folder == SHIPPED else folder.name, folder) for folder in self.folders()]
+        return [Stored(key, folder, load_manifest(folder), key == chosen) for key, folder in keyed]

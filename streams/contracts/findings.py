@@ -92,6 +92,8 @@ class FindingReason(StrEnum):
     CONFLICTING_INSTANCES = "conflicting_instances"
     LATE_SLICES = "late_slices"
     MODEL_FAILED = "model_failed"
+    MODEL_CHANGED = "model_changed"
+    """The model that the series began with is gone; another one has read it from the start."""
     OUTCOME_OVERDUE = "outcome_overdue"
     DEGRADED = "degraded"
 
@@ -102,6 +104,7 @@ class Side(StrEnum):
     LEFT = "left"
     RIGHT = "right"
     MIDLINE = "midline"
+    BOTH = "both"
     UNKNOWN = "unknown"
 
 

@@ -15,10 +15,12 @@ from streams.contracts.findings import FindingProduced, Model
 from streams.contracts.series import LedgerKind, SeriesClockTicked
 from streams.contracts.slices import SliceAccepted
 from streams.metrics import StreamsMetrics
+from streams.models import OpenModel
 from streams.processor import SeriesProcessor
 from streams.reading import PixelWork
 from streams.series_state import Entry, SeriesState, SeriesSummary
 from tests.support.slices import START, STUDY, key, ledger, soft_tissue, stored
+from triage_models.bleeds import BleedMeasurement
 from triage_models.errors import InferenceFailed
 from triage_models.manifest import Threshold, Thresholds
 from triage_models.reader import HeadSlice, SeriesScore, SliceReading
@@ -55,6 +57,9 @@ class FakeReader:
         best = max(reading.probabilities[0] for _, reading in readings)
         return SeriesScore(probabilities=(best,) * 6, strongest=(0,) * 6, slices=len(readings))
 
+    def measure(self, readings: Sequence[tuple[float, SliceReading]]) -> list[BleedMeasurement]:
+        return []
+
     @staticmethod
     def _reading(s: HeadSlice) -> SliceReading:
         seen = float(s.voxels_hu.max())
@@ -65,9 +70,33 @@ class FakeReader:
             embedding=(),
             heat_map_peak=(0.5, 0.8),
             heat_map_peak_value=p,
+            peak_across=0.3,
             findings={},
             brain_share=0.5,
         )
+
+
+def a_model(reader: FakeReader, identity: str = "model 1") -> OpenModel:
+    """A fake reader as a model of its own."""
+    described = Model(name="fake", version=identity, sha256="0" * 64, runtime="fake")
+    return OpenModel(identity, reader, described)  # type: ignore[arg-type]  # the fake is a reader to the processor
+
+
+class FakeModels:
+    """What the worker can open; the one in use may be changed, and others lost."""
+
+    def __init__(self, reader: FakeReader) -> None:
+        self.chosen: OpenModel | None = a_model(reader)
+        self.at_hand = {self.chosen.identity: self.chosen}
+
+    def in_use(self) -> OpenModel | None:
+        return self.chosen
+
+    def of(self, identity: str) -> OpenModel | None:
+        return self.at_hand.get(identity)
+
+    def use(self, model: OpenModel) -> None:
+        self.chosen = self.at_hand[model.identity] = model
 
 
 class MemoryStore:
@@ -101,6 +130,7 @@ class Worker:
     def __init__(self) -> None:
         self.now = START
         self.reader = FakeReader()
+        self.models = FakeModels(self.reader)
         self.store = MemoryStore()
         self.findings: list[FindingProduced] = []
         self.aside: list[DeadLetterReason] = []
@@ -113,9 +143,8 @@ class Worker:
         self.processor = SeriesProcessor(
             store=self.store,
             findings=self,
-            pixels=PixelWork(self.reader, self),  # type: ignore[arg-type]  # the fake is a reader to the processor
-            model=Model(name="fake", version="1", sha256="0" * 64, runtime="fake"),
-            thresholds=self.reader.manifest.thresholds,
+            pixels=PixelWork(self),
+            models=self.models,
             rules=ClosingRules(),
             metrics=StreamsMetrics(CollectorRegistry()),
             clock=lambda: self.now,

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from tocsin.console import err, out
-from tocsin.data_directory import default_root
+from tocsin.data_directory import DataDirectory, default_root
 from tocsin.errors import BadRequest, TocsinError
 from triage_models.contract import Check, verify
 from triage_models.errors import ModelError
@@ -41,7 +41,7 @@ def _model_errors() -> Iterator[None]:
 
 def store_at(folder: Path | None) -> ModelStore:
     """The site's models: the folder asked for, else `models` in the data folder."""
-    return ModelStore(folder or default_root() / "models")
+    return ModelStore(folder or DataDirectory(default_root()).models)
 
 
 @app.command("add")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from alerts import wording
 from streams.contracts.findings import Outcome
 from tocsin import offline
 from tocsin.console import err, out
@@ -65,6 +66,8 @@ def _print(results: list[SeriesResult], refusals: list[Refusal], threshold: floa
             out.print(f"{_name(slice_)}  {_slice_line(slice_, threshold)}", markup=False)
     for result in results:
         out.print(_series_line(result), markup=False)
+        for line in wording.measurement_words(result.finding):
+            out.print(f"  measured by machine: {line}", markup=False)
     if not results:
         err.print("No slice was found.")
 
@@ -98,7 +101,7 @@ def _series_line(result: SeriesResult) -> str:
     reasons = ", ".join(finding.reasons)
     return (
         f"series {finding.series_key[:8]}: {words[finding.outcome]}  {score}  "
-        f"{covered.slices_read} of {covered.slices_accepted} slices read, {covered.extent_mm:.0f} mm  [{reasons}]"
+        f"{wording.coverage_words(covered)}, {covered.extent_mm:.0f} mm  [{reasons}]"
     )
 
 
@@ -138,5 +141,18 @@ def _slice_document(slice_: SliceResult, threshold: float) -> dict[str, Any]:
 
 def _series_document(result: SeriesResult) -> dict[str, Any]:
     finding = result.finding.model_dump(mode="json", exclude={"key_slices": {"__all__": {"image_png", "heat_map_png"}}})
-    keep = ("series_key", "status", "outcome", "reasons", "score", "threshold", "probabilities", "coverage", "model")
-    return {name: finding[name] for name in keep}
+    return {name: finding[name] for name in _OF_A_SERIES}
+
+
+_OF_A_SERIES = (
+    "series_key",
+    "status",
+    "outcome",
+    "reasons",
+    "score",
+    "threshold",
+    "probabilities",
+    "measurements",
+    "coverage",
+    "model",
+)

@@ -13,7 +13,18 @@ from alerts.life import Answer, Claim, Via
 from alerts.recipients import ChannelKind
 from alerts.worklist import reason_in_words
 from streams.contracts.alerts import AlertState
-from streams.contracts.findings import ClosedBy, FindingReason, FindingStatus, Outcome, Side, SliceReason
+from streams.contracts.findings import (
+    BleedMeasured,
+    ClosedBy,
+    Coverage,
+    Estimate,
+    FindingReason,
+    FindingStatus,
+    Measurements,
+    Outcome,
+    Side,
+    SliceReason,
+)
 from streams.contracts.series import RefusalReason
 from tests.unit.alerts.builders import a_finding
 
@@ -59,6 +70,41 @@ def test_only_a_computed_negative_says_no_bleed_found() -> None:
                 continue
             said = "no bleed" in wording.verdict_words(finding).lower()
             assert said == (outcome is Outcome.NEGATIVE)
+
+
+def test_coverage_says_how_much_of_a_head_has_come() -> None:
+    arriving = Coverage(slices_accepted=12, slices_read=12, slices_estimated=34, base_seen=True, vertex_seen=False)
+    assert wording.coverage_words(arriving, arriving=True) == "12 of about 34 slices read; vertex not yet seen"
+    assert wording.coverage_words(arriving) == "12 of 12 received slices read, total not known; vertex not seen"
+    announced = arriving.model_copy(update={"slices_expected": 32, "base_seen": None, "vertex_seen": None})
+    assert wording.coverage_words(announced, arriving=True) == "12 of 32 expected slices read"
+
+
+MEASURED = BleedMeasured(
+    label="subdural",
+    side=Side.LEFT,
+    volume_ml=Estimate(value=31.5, low=14.0, high=70.2),
+    mean_hu=Estimate(value=62.0),
+    diameter_mm=Estimate(value=81.0),
+    extent_mm=70.0,
+    slices=14,
+    first_instance=22,
+    last_instance=9,
+)
+
+
+def test_measurements_carry_their_uncertainty_and_say_when_they_are_of_a_part() -> None:
+    whole = a_finding().model_copy(update={"measurements": Measurements(bleeds=(MEASURED,))})
+    assert wording.measurement_words(whole) == [
+        "subdural, left: about 32 mL (14 to 70), up to 81 mm across, mean 62 HU, images 9 to 22"
+    ]
+    part = a_finding(FindingStatus.PROVISIONAL).model_copy(update={"measurements": whole.measurements})
+    assert "about 32 mL (14 to 70) so far" in wording.measurement_words(part)[0]
+    assert wording.measurement_words(a_finding()) == []
+
+
+def test_blood_on_both_sides_is_left_and_right() -> None:
+    assert "left and right" in wording.bleed_words(a_finding(side=Side.BOTH))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from streams import geometry
 from streams.contracts.findings import Side
 from tests.support.slices import a_slice
+from triage_models.midline import ImageSide
 
 
 def test_position_rises_towards_the_vertex_whatever_the_orientation() -> None:
@@ -31,10 +32,13 @@ def test_an_impossible_orientation_is_no_geometry(orientation: tuple[float, ...]
 
 
 def test_side_is_the_patients() -> None:
-    assert geometry.side_of(1.0, 0.8) is Side.LEFT
-    assert geometry.side_of(-1.0, 0.8) is Side.RIGHT
-    assert geometry.side_of(1.0, 0.5) is Side.MIDLINE
-    assert geometry.side_of(None, 0.8) is Side.UNKNOWN
+    right = ImageSide.IMAGE_RIGHT
+    assert geometry.side_of_image(1.0, right) is Side.LEFT
+    assert geometry.side_of_image(-1.0, right) is Side.RIGHT
+    assert geometry.side_of_image(-1.0, ImageSide.IMAGE_LEFT) is Side.LEFT
+    assert geometry.side_of_image(1.0, ImageSide.MIDLINE) is Side.MIDLINE
+    assert geometry.side_of_image(1.0, ImageSide.BOTH) is Side.BOTH
+    assert geometry.side_of_image(None, right) is Side.UNKNOWN
 
 
 @pytest.mark.parametrize(

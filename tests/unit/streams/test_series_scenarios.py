@@ -411,3 +411,33 @@ def test_a_stray_tick_does_nothing(worker: Worker) -> None:
     worker.wait(3)
     worker.force_tick()
     assert worker.story == ["final"]
+
+
+def test_a_provisional_finding_says_how_much_of_the_head_has_come(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in range(1, 11):
+        worker.send(a_slice(number), BLEED if number == 10 else CLEAN)
+    covered = worker.last.coverage
+    assert worker.story == ["provisional"]
+    assert (covered.slices_read, covered.slices_estimated) == (10, 33)
+    assert covered.vertex_seen is False
+
+
+def test_without_geometry_nothing_is_said_of_base_and_vertex(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in range(1, 11):
+        nowhere = {"ImagePositionPatient": None, "ImageOrientationPatient": None}
+        worker.send(a_slice(number, **nowhere), BLEED if number == 10 else CLEAN)
+    covered = worker.last.coverage
+    assert (covered.slices_estimated, covered.base_seen, covered.vertex_seen) == (None, None, None)
+
+
+def test_a_positive_finding_carries_measurements_and_a_negative_none(worker: Worker) -> None:
+    scan(worker, bleeding=[14])
+    worker.wait(3)
+    assert worker.last.outcome is Outcome.POSITIVE
+    assert worker.last.measurements is not None
+    clean = Worker()
+    scan(clean)
+    clean.wait(3)
+    assert clean.last.measurements is None
