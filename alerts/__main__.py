@@ -52,6 +52,7 @@ from alerts.web.context import Context
 from alerts.web.guard import House
 from monitoring.exposition import Exposition
 from monitoring.health import Health
+from monitoring.host import HostMetrics
 from monitoring.journal import open_journal
 
 log = logging.getLogger("alerts")
@@ -93,6 +94,7 @@ def run(settings: Settings) -> int:
     check_certificate(settings)
     crew, delivery_bell, publish_bell = Crew(), Bell(), Bell()
     metrics = AlertMetrics(CollectorRegistry())
+    HostMetrics(metrics.registry, {"store": database.folder} if database.folder else {})
     metrics.recipients.set(len(recipients.names) if recipients else 0)
     scheme = "https" if settings.tls_certificate_file else "http"
     url = settings.public_url or f"{scheme}://{settings.host}:{door.getsockname()[1]}"
@@ -106,7 +108,7 @@ def run(settings: Settings) -> int:
     links = Links(url, settings.place, signer)
     plan = Plan(recipients, timedelta(seconds=settings.remind_after_seconds), database, clock)
     parts = frozenset(settings.message_parts)
-    desk = Desk(database, clock, settings.policy(), recipients, plan, links, wake, parts)
+    desk = Desk(database, clock, settings.policy(), recipients, plan, links, wake, parts, metrics.answered)
     outbound = Outbound(settings.kafka_bootstrap_servers)
     publisher = Outbound(settings.kafka_bootstrap_servers)
     reception, auditor = Reception(clock, metrics), Auditor()

@@ -5,7 +5,7 @@ in the store, or neither is.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -80,6 +80,8 @@ class Desk:
     """Called after each commit that may have put something in the outbox."""
     parts: frozenset[MessagePart] = WITHOUT_PATIENT
     """What messages may say; what identifies a patient is put in when they are sent."""
+    answered: Callable[[timedelta], None] = field(default=lambda _took: None)
+    """Called once per alert, with the time from its being raised to the first human answer."""
 
     def take_finding(self, finding: FindingProduced) -> Decision | None:
         """Keep a finding and act on it; None if it was known already.
@@ -245,7 +247,9 @@ class Desk:
                 alert.acknowledged_at, alert.acknowledged_by, alert.acknowledged_via = now, by, via
             alert.rings_at = None
             supersede(session, alert.alert_id, frozenset({Purpose.REMINDER}))
-            life = life_of(alert)
+            life, took = life_of(alert), now - alert.raised_at
+        if answers:
+            self.answered(took)
         self.wake()
         return life
 

@@ -80,7 +80,7 @@ class Intake:
         if decision is None:
             self._metrics.duplicates.inc()
             return Taken.KNOWN
-        self._metrics.finding_taken(finding)
+        self._metrics.finding_taken(finding, self._desk.clock.now())
         self._metrics.decisions.labels(decision.reason).inc()
         log.info(
             "finding taken",

@@ -1,6 +1,6 @@
 """The metrics of the alert service; see :mod:`monitoring.metrics` for their laws."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry
 
@@ -16,6 +16,12 @@ from streams.contracts.deadletters import DeadLetterReason
 from streams.contracts.findings import FindingProduced, FindingStatus
 
 DELIVERED = "delivered"
+
+ANSWER_BUCKETS_SECONDS = (15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 7200, 14400)
+"""People answer in minutes."""
+
+CLOCK_TOLERANCE = timedelta(milliseconds=100)
+"""Clocks that NTP keeps differ by less."""
 
 
 class AlertMetrics(Instruments):
@@ -52,6 +58,18 @@ class AlertMetrics(Instruments):
         self.last_slice_to_final = self.histogram(
             "last_slice_to_final_seconds", "From the last slice to the finding of the closed series"
         )
+        self.raised_to_acknowledged = self.histogram(
+            "raised_to_acknowledged_seconds",
+            "From an alert's being raised to the first human answer",
+            ANSWER_BUCKETS_SECONDS,
+        )
+        self.clock_disagreements = self.counter(
+            "clock_disagreements_total", "Findings that seem to have been produced after they were taken in"
+        )
+        self.arriving = self.gauge(
+            "studies_without_result", "Studies that have begun to arrive and have no finding yet"
+        )
+        self.arriving_oldest = self.gauge("studies_without_result_oldest_seconds", "Age of the oldest of these")
         self.alerts = self.gauge("alerts", "Alerts of the last days, by how far the answer is", answer=Answer)
         self.waiting = self.gauge("unacknowledged", "Alerts that wait for a human's answer")
         self.waiting_oldest = self.gauge("unacknowledged_oldest_seconds", "Age of the oldest of these")
@@ -63,10 +81,15 @@ class AlertMetrics(Instruments):
         self.consumer_connected = self.gauge("consumer_connected", "1 while findings can be received")
         self.recipients = self.gauge("recipients", "Recipients who are told; 0 means that nobody is")
 
-    def finding_taken(self, finding: FindingProduced) -> None:
+    def finding_taken(self, finding: FindingProduced, now: datetime) -> None:
+        if finding.clocks.produced - now > CLOCK_TOLERANCE:
+            self.clock_disagreements.inc()
         self.findings.labels(finding.status).inc()
         if finding.closed_by is not None:
             self.last_slice_to_final.observe(_seconds(finding.clocks.last_slice, finding.clocks.produced))
+
+    def answered(self, took: timedelta) -> None:
+        self.raised_to_acknowledged.observe(max(0.0, took.total_seconds()))
 
     def first_delivery(self, clocks: FirstDelivery, now: datetime) -> None:
         if clocks.decisive_slice_at is not None:

@@ -91,6 +91,8 @@ class Ticker:
         self._metrics.outbox_depth.set(counts.owed)
         self._metrics.outbox_oldest.set((now - counts.owed_since).total_seconds() if counts.owed_since else 0)
         self._metrics.outbox_failed.set(counts.failed)
+        self._metrics.arriving.set(counts.arriving)
+        self._metrics.arriving_oldest.set((now - counts.arriving_since).total_seconds() if counts.arriving_since else 0)
         self._metrics.events_unpublished.set(counts.unpublished)
         states = self._circuits.states(now).values()
         for channel in ChannelKind:

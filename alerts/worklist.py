@@ -396,6 +396,8 @@ class Counts(View):
     owed_since: datetime | None
     failed: int
     unpublished: int
+    arriving: int
+    arriving_since: datetime | None
 
 
 def counts(session: Session) -> Counts:
@@ -405,7 +407,9 @@ def counts(session: Session) -> Counts:
     owed = select(func.count(), func.min(Notice.created_at)).where(Notice.state.in_(OWED))
     failed = select(func.count()).where(Notice.state == NoticeState.FAILED)
     unpublished = select(func.count()).where(Happened.published_at.is_(None))
+    arriving = select(func.count(), func.min(Study.first_seen_at)).where(Study.verdict == Verdict.ARRIVING)
     alerts, since = session.execute(waiting).one()
+    studies, studies_since = session.execute(arriving).one()
     notices, oldest = session.execute(owed).one()
     answers = select(Alert.answer, func.count()).group_by(Alert.answer)
     return Counts(
@@ -416,6 +420,8 @@ def counts(session: Session) -> Counts:
         owed_since=oldest,
         failed=session.scalar(failed) or 0,
         unpublished=session.scalar(unpublished) or 0,
+        arriving=studies,
+        arriving_since=studies_since,
     )
 
 

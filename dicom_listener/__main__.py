@@ -33,6 +33,7 @@ from dicom_listener.spool.journal import Spool
 from dicom_listener.tls import server_context
 from monitoring.exposition import Exposition
 from monitoring.health import Health
+from monitoring.host import HostMetrics
 from monitoring.journal import open_journal
 from streams.contracts.errors import WeakSecret
 from streams.contracts.identities import IdentityCipher
@@ -53,7 +54,7 @@ class Service:
         assert_checksums_are_native()
         secret = SiteSecret(_secret_file(settings.site_secret_file, "TOCSIN_SITE_SECRET_FILE"))
         cipher = IdentityCipher(_secret_file(settings.identity_key_file, "TOCSIN_IDENTITY_KEY_FILE"))
-        self.metrics = ListenerMetrics(CollectorRegistry())
+        self.metrics = ListenerMetrics(CollectorRegistry(), settings.known_scanners)
         self.spool = Spool(own_folder(settings.spool_dir, settings.worker), settings.spool_max_bytes)
         self._spools = [self.spool, *self._left_behind()]
         connect = connector(settings.bootstrap_servers)
@@ -81,6 +82,8 @@ class Service:
 
     def _side_door(self) -> Exposition:
         metrics, spools = self.metrics, self._spools
+        HostMetrics(metrics.registry, {"spool": self._settings.spool_dir}, _certificates(self._settings))
+        metrics.spool_limit.set(self._settings.spool_max_bytes)
         metrics.spool_damaged_bytes.set(sum(spool.damaged_bytes for spool in spools))
         metrics.spool_messages.set_function(lambda: sum(spool.depth().messages for spool in spools))
         metrics.spool_bytes.set_function(lambda: sum(spool.depth().bytes_on_disk for spool in spools))
@@ -132,6 +135,11 @@ def _tell_of_the_lost(notes: OpenAssociations, spool: Spool) -> None:
 
 def _age(at: float | None) -> float:
     return 0.0 if at is None else max(0.0, time.time() - at)
+
+
+def _certificates(settings: Settings) -> dict[str, Path]:
+    files = settings.tls_files
+    return {"dicom": files.certificate, "dicom_authorities": files.authorities} if files else {}
 
 
 def _secret_file(path: Path, name: str) -> bytes:

@@ -164,7 +164,8 @@ class Intake:
         ledger.accepted(series.series_key, frames)
         for one in sealed:
             self.identities.published(one)
-        self.metrics.slices_accepted.inc(len(frames))
+        if frames:
+            self.metrics.slices_taken(ledger.calling_ae, len(frames), self.now())
         if acquaintance is Acquaintance.REPEATED:
             self.metrics.objects_repeated.inc()
         if acquaintance is Acquaintance.CONFLICTING:

@@ -1,5 +1,8 @@
 """The listener's metrics, declared once."""
 
+from collections.abc import Iterable
+from datetime import datetime
+
 from prometheus_client import CollectorRegistry
 
 from dicom_listener.peers import RejectionReason
@@ -10,11 +13,31 @@ from streams.contracts.topics import DEADLETTERS, IDENTITIES, SERIES, SLICES
 TOPICS = tuple(topic.name for topic in (SLICES, SERIES, IDENTITIES, DEADLETTERS))
 
 
-class ListenerMetrics(Instruments):
-    """All names start with ``tocsin_listener_``."""
+OTHER_SCANNER = "other"
+"""Stands for every calling AE title that the settings do not name."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+
+class ListenerMetrics(Instruments):
+    """All names start with ``tocsin_listener_``.
+
+    Args:
+        scanners: calling AE titles that are told apart, from the settings.
+    """
+
+    def __init__(self, registry: CollectorRegistry, scanners: Iterable[str] = ()) -> None:
         super().__init__(registry, "listener")
+        self._scanners = frozenset(scanners)
+        told_apart = (*sorted(self._scanners), OTHER_SCANNER)
+        self.scanner_slices = self.counter(
+            "scanner_slices_total",
+            "Frames accepted, by calling AE title as far as the settings name it.",
+            scanner=told_apart,
+        )
+        self.scanner_heard = self.gauge(
+            "scanner_last_slice_timestamp_seconds",
+            "When the last frame of a scanner was accepted; 0 before the first since the start.",
+            scanner=told_apart,
+        )
         self.slices_accepted = self.counter("slices_accepted_total", "Frames made durable and told Success.")
         self.objects_refused = self.counter(
             "objects_refused_total", "Objects answered with a failure status.", reason=RefusalReason
@@ -48,3 +71,13 @@ class ListenerMetrics(Instruments):
         )
         self.publish_seconds = self.histogram("publish_seconds", "From durability to Kafka's acknowledgement.")
         self.kafka_connected = self.gauge("kafka_connected", "1 while the broker answers, otherwise 0.")
+        self.spool_limit = self.gauge(
+            "spool_limit_bytes", "Bytes that the spool may take; beyond it scanners are refused."
+        )
+
+    def slices_taken(self, calling_ae: str, frames: int, at: datetime) -> None:
+        """Frames of one object became durable."""
+        scanner = calling_ae if calling_ae in self._scanners else OTHER_SCANNER
+        self.slices_accepted.inc(frames)
+        self.scanner_slices.labels(scanner).inc(frames)
+        self.scanner_heard.labels(scanner).set(at.timestamp())

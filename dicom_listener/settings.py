@@ -54,6 +54,8 @@ class Settings(BaseSettings):
 
     peers: tuple[Peer, ...] = ()
     """JSON list of {"ae_title": …, "address": address or CIDR}; empty lets any peer in."""
+    scanners: tuple[str, ...] = ()
+    """JSON list of AE titles that the metrics tell apart, besides those of the peers; the others count as one."""
     max_associations: Annotated[int, Field(ge=1)] = 64
     """Open at one time; more are rejected as transient."""
     max_associations_per_peer: Annotated[int, Field(ge=1)] = 32
@@ -96,6 +98,11 @@ class Settings(BaseSettings):
         if certificate or key or authorities:
             raise CannotStart("TLS needs a certificate, its key and the authorities: set all three files or none")
         return None
+
+    @property
+    def known_scanners(self) -> frozenset[str]:
+        """Calling AE titles that may be a label of a metric: bounded, and chosen by the site."""
+        return frozenset(self.scanners) | {peer.ae_title for peer in self.peers if peer.ae_title != "*"}
 
     @property
     def bootstrap_servers(self) -> list[str]:

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from monitoring.exposition import Exposition
+from monitoring.host import HostMetrics
 from monitoring.journal import open_journal
 from streams.app import Wiring, attach, create_app, end_process, health_of
 from streams.contracts.topics import SERIES, SLICES
@@ -23,9 +24,10 @@ from streams.errors import PartitionLayoutUnknown, StreamsError
 from streams.frame_source import KafkaFrameSource
 from streams.isolated_decoder import IsolatedDecoder
 from streams.metrics import StreamsMetrics
-from streams.models import OneFolder, OpenModels, Source
+from streams.models import ModelChange, OneFolder, OpenModels, Source
 from streams.processor import SeriesProcessor
 from streams.reading import PixelWork
+from streams.score_reference import ScoreReference
 from streams.seeking import seek_every_partition
 from streams.settings import StreamsSettings
 from triage_models.reader import SHIPPED, Reader
@@ -56,7 +58,15 @@ async def run(settings: StreamsSettings) -> None:
     """Build, wire and run one worker."""
     registry = CollectorRegistry()
     metrics = StreamsMetrics(registry)
-    models = OpenModels(source_of(settings), partial(open_reader, settings), metrics.model_changed)
+    HostMetrics(registry)
+
+    def told(change: ModelChange) -> None:
+        metrics.model_changed(change)
+        model = models.in_use()
+        if change is ModelChange.TAKEN and model is not None:
+            metrics.model_opened(model.described, ScoreReference.of(model.reader.manifest))
+
+    models = OpenModels(source_of(settings), partial(open_reader, settings), told)
     models.look()
     partitions = await asyncio.to_thread(wait_for_topics, settings)
     decoder = IsolatedDecoder()

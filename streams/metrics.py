@@ -1,13 +1,17 @@
 """The streams' metrics, declared once."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from monitoring.metrics import STAGE_BUCKETS_SECONDS, Instruments
 from streams.contracts.deadletters import DeadLetterReason
-from streams.contracts.findings import ClosedBy, FindingProduced, FindingStatus, Outcome, SliceReason
+from streams.contracts.findings import ClosedBy, FindingProduced, FindingStatus, Model, Outcome, SliceReason
 from streams.models import ModelChange
+from streams.score_reference import PREVALENCES, SCORE_BOUNDS, ScoreReference
+
+CLOCK_TOLERANCE = timedelta(milliseconds=100)
+"""Clocks that NTP keeps differ by less."""
 
 
 class StreamsMetrics(Instruments):
@@ -40,6 +44,26 @@ class StreamsMetrics(Instruments):
             "series_begun_again_total", "Series read again from the start, the model they began with being gone"
         )
         self.model_loaded = self.gauge("model_loaded", "1 when a model is open, 0 when nothing can be read")
+        self.model_info = Gauge(
+            "tocsin_streams_model_info",
+            "1 for the model and the runtime in use",
+            ["name", "version", "runtime"],
+            registry=registry,
+        )
+        self.degraded = self.gauge("model_degraded", "1 when a slower runtime than the configured one reads")
+        self.scores = self.histogram("series_score", "Scores of closed series", SCORE_BOUNDS)
+        self.reference_share = self.gauge(
+            "reference_score_share",
+            "Share of the calibration series with a score of at most le, were the prevalence what the label says",
+            prevalence=[f"{p:g}" for p in PREVALENCES],
+            le=[str(float(bound)) for bound in SCORE_BOUNDS],
+        )
+        self.reference_series = self.gauge(
+            "reference_series", "Calibration series behind the reference", kind=("negative", "positive")
+        )
+        self.clock_disagreements = self.counter(
+            "clock_disagreements_total", "Slices that seem to have been accepted after they were processed"
+        )
         self.inference_seconds = self.histogram(
             "inference_seconds", "Reading one slice or slab, preprocessing included", STAGE_BUCKETS_SECONDS
         )
@@ -58,10 +82,23 @@ class StreamsMetrics(Instruments):
 
     def model_changed(self, change: ModelChange) -> None:
         self.model_changes.labels(change).inc()
-        if change is ModelChange.TAKEN:
-            self.model_loaded.set(1)
+
+    def model_opened(self, model: Model, reference: ScoreReference) -> None:
+        """Series that begin now are read by this one."""
+        self.model_loaded.set(1)
+        self.model_info.clear()
+        self.model_info.labels(model.name, model.version, model.runtime).set(1)
+        self.degraded.set(model.degraded)
+        for prevalence in PREVALENCES:
+            for bound in SCORE_BOUNDS:
+                share = reference.share(bound, prevalence)
+                self.reference_share.labels(f"{prevalence:g}", str(float(bound))).set(share)
+        self.reference_series.labels("negative").set(reference.negatives)
+        self.reference_series.labels("positive").set(reference.positives)
 
     def slice_done(self, accepted_at: datetime, now: datetime) -> None:
+        if accepted_at - now > CLOCK_TOLERANCE:
+            self.clock_disagreements.inc()
         self.accepted_to_processed.observe(_seconds(accepted_at, now))
 
     def series_closed(self, outcome: Outcome, closed_by: object) -> None:
@@ -74,6 +111,8 @@ class StreamsMetrics(Instruments):
         if finding.outcome is Outcome.POSITIVE and finding.revision == 1 and clocks.decisive_slice:
             self.decisive_to_finding.observe(_seconds(clocks.decisive_slice, clocks.produced))
         if finding.closed_by is not None:
+            if finding.score is not None:
+                self.scores.observe(finding.score)
             self.last_to_final.observe(_seconds(clocks.last_slice, clocks.produced))
             self.first_to_final.observe(_seconds(clocks.first_slice, clocks.produced))
 

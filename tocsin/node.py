@@ -28,7 +28,7 @@ from tocsin.supervisor import ProcessSpec, Supervised
 READY_TIMEOUT_SECONDS = 90.0
 POLL_SECONDS = 0.1
 ORPHAN_SECONDS = 30.0
-OUR_PROGRAMS = (b"dicom_listener", b"streams", b"alerts", b"kafka.Kafka")
+OUR_PROGRAMS = (b"dicom_listener", b"streams", b"alerts", b"monitoring", b"kafka.Kafka")
 
 Say = Callable[[str], None]
 
@@ -53,12 +53,13 @@ class Addresses:
     """Processes that share the slices: at most as many as the topic has partitions."""
     listeners: int = 1
     """Processes that listen on the DICOM port."""
+    monitoring_metrics_port: int = 9104
     kafka_bootstrap_servers: str | None = None
     """Of a cluster that is there already; then none is started."""
 
     @classmethod
     def on_free_ports(cls, workers: int = 1, listeners: int = 1) -> "Addresses":
-        ports = free_ports(7)
+        ports = free_ports(8)
         return cls(
             dicom_port=ports[0],
             web_port=ports[1],
@@ -70,6 +71,7 @@ class Addresses:
             further_metrics_port=free_run(workers + listeners),
             workers=workers,
             listeners=listeners,
+            monitoring_metrics_port=ports[7],
         )
 
     @property
@@ -81,7 +83,12 @@ class Addresses:
         return self.kafka_bootstrap_servers or f"{LOOPBACK}:{self.kafka_port}"
 
     def metrics_ports(self) -> dict[str, int]:
-        return {**self.listener_metrics_ports(), **self.streams_metrics_ports(), "alerts": self.alerts_metrics_port}
+        return {
+            **self.listener_metrics_ports(),
+            **self.streams_metrics_ports(),
+            "alerts": self.alerts_metrics_port,
+            "monitoring": self.monitoring_metrics_port,
+        }
 
     def streams_metrics_ports(self) -> dict[str, int]:
         """By worker: ``streams``, ``streams-2``, …"""
@@ -170,8 +177,9 @@ class Node:
         self.say(f"Waiting for Kafka at {servers}")
         await asyncio.to_thread(wait_until_answering, servers)
         await asyncio.to_thread(create_topics, servers, TopicLayout())
-        self.say("Starting listener, streams and alerts")
-        for spec in (self._listener(), *map(self._streams, self.addresses.streams_metrics_ports()), self._alerts()):
+        self.say("Starting listener, streams, alerts and monitoring")
+        workers = map(self._streams, self.addresses.streams_metrics_ports())
+        for spec in (self._listener(), *workers, self._alerts(), self._monitoring()):
             self._supervise(spec)
         self._record()
         await asyncio.gather(*(self._wait_ready(name) for name in self.addresses.metrics_ports()))
@@ -196,7 +204,7 @@ class Node:
 
     async def _stop(self) -> None:
         self.say("Stopping")
-        for name in ("listener", *self.addresses.streams_metrics_ports(), "alerts", "kafka"):
+        for name in ("monitoring", "listener", *self.addresses.streams_metrics_ports(), "alerts", "kafka"):
             if name in self.processes:
                 await self.processes[name].stop()
         self.directory.node_file.unlink(missing_ok=True)
@@ -288,6 +296,16 @@ class Node:
                 "TOCSIN_ALERTS_PORT": str(self.addresses.web_port),
                 "TOCSIN_ALERTS_METRICS_HOST": LOOPBACK,
                 "TOCSIN_ALERTS_METRICS_PORT": str(self.addresses.alerts_metrics_port),
+            },
+        )
+
+    def _monitoring(self) -> ProcessSpec:
+        return self._service(
+            "monitoring",
+            "monitoring",
+            {
+                "TOCSIN_MONITORING_METRICS_HOST": LOOPBACK,
+                "TOCSIN_MONITORING_METRICS_PORT": str(self.addresses.monitoring_metrics_port),
             },
         )
 

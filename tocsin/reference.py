@@ -1,4 +1,4 @@
-"""Writes ``docs/reference.md`` from the code: every topic, setting and metric. ``python -m tocsin.reference``.
+"""Writes ``docs/reference.md`` from the code: every topic and setting. ``python -m tocsin.reference``.
 
 A test compares the file with what this prints, so that the documentation cannot fall behind.
 """
@@ -6,26 +6,23 @@ A test compares the file with what this prints, so that the documentation cannot
 import sys
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry
 from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from alerts.metrics import AlertMetrics
 from alerts.settings import Settings as AlertsSettings
-from dicom_listener.metrics import ListenerMetrics
 from dicom_listener.settings import Settings as ListenerSettings
+from monitoring.settings import MonitoringSettings
 from streams.contracts.topics import ALL
-from streams.metrics import StreamsMetrics
 from streams.settings import StreamsSettings
 
 SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("dicom_listener", ListenerSettings),
     ("streams", StreamsSettings),
     ("alerts", AlertsSettings),
+    ("monitoring", MonitoringSettings),
 )
-METRICS = (("dicom_listener", ListenerMetrics), ("streams", StreamsMetrics), ("alerts", AlertMetrics))
 
 
 def lines() -> Iterator[str]:
@@ -52,18 +49,7 @@ def lines() -> Iterator[str]:
         for name, field in settings.model_fields.items():
             yield f"| `{_variable(settings, name, field)}` | {_default(field)} | {_one_line(field.description)} |"
     yield ""
-    yield "## Metrics"
-    for service, metrics in METRICS:
-        yield ""
-        yield f"### {service}"
-        yield ""
-        yield "| metric | type | meaning |"
-        yield "|---|---|---|"
-        registry = CollectorRegistry()
-        metrics(registry)
-        for family in registry.collect():
-            suffix = "_total" if family.type == "counter" else ""
-            yield f"| `{family.name}{suffix}` | {family.type} | {_one_line(family.documentation)} |"
+    yield "Metrics are in [metrics.md](metrics.md)."
 
 
 def _variable(settings: type[BaseSettings], name: str, field: FieldInfo) -> str:

@@ -39,6 +39,13 @@ class Database:
         self._is_in_memory = self._engine.url.get_backend_name() == "sqlite" and not self._engine.url.database
         self._reader = self._engine.execution_options(reading=True)
 
+    @property
+    def folder(self) -> Path | None:
+        """Where SQLite keeps the store; None for another database, whose disk is not ours to watch."""
+        url = self._engine.url
+        on_disk = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+        return Path(url.database or "").absolute().parent if on_disk else None
+
     def prepare(self) -> bool:
         """Bring the tables to this version; says whether the database was new.
 

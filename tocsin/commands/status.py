@@ -80,7 +80,7 @@ def _table(node: RunningNode, services: dict[str, dict[str, object]]) -> Table:
         service_kind = name.partition("-")[0]
         shown = "\n".join(
             f"{metric.removeprefix(f'tocsin_{service_kind}_')} {figures[metric]:g}"
-            for metric in FIGURES[service_kind]
+            for metric in FIGURES.get(service_kind, ())
             if metric in figures
         )
         table.add_row(name, str(node.pids.get(name) or "–"), state, shown)

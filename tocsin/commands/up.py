@@ -38,7 +38,8 @@ def up(
     web_port: Annotated[int, typer.Option(envvar="TOCSIN_ALERTS_PORT")] = 8080,
     kafka_port: Annotated[int, typer.Option(help="of the embedded Kafka; the next one is its controller's")] = 19092,
     metrics_port: Annotated[
-        int, typer.Option(help="of the listener, on loopback; the next two are those of streams and alerts")
+        int,
+        typer.Option(help="of the listener, on loopback; the next three are those of streams, alerts and monitoring"),
     ] = 9101,
     workers: Annotated[
         int, typer.Option(help="processes that read slices, sharing the partitions", min=1, max=TopicLayout.partitions)
@@ -48,7 +49,7 @@ def up(
         typer.Option(help="processes that listen on the DICOM port", min=1, max=16, envvar="TOCSIN_LISTENER_PROCESSES"),
     ] = 1,
 ) -> None:
-    """Run Kafka, listener, streams and alerts on this machine; what crashes is started again.
+    """Run Kafka, listener, streams, alerts and monitoring on this machine; what crashes is started again.
 
     With KAFKA_BOOTSTRAP_SERVERS set, that cluster is used and none is started.
     """
@@ -66,6 +67,7 @@ def up(
         further_metrics_port=metrics_port + 10,
         workers=workers,
         listeners=listeners,
+        monitoring_metrics_port=metrics_port + 3,
     )
     show_log()
     asyncio.run(_run(Node(directory_of(data_dir), with_environment(addresses), say)))
