@@ -23,6 +23,9 @@ OTHER_BODY_PARTS = re.compile(
     r"CHEST|THORAX|ABDOMEN|PELVIS|SPINE|^[CTL]SPINE|LIVER|KIDNEY|LUNG|KNEE|HIP|ANKLE|FOOT|HAND"
 )
 
+GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
+"""Both are CT (PS3.3 C.8.2.1.1.2): the first is shown inverted, its Hounsfield units are the same."""
+
 MIN_SIDE_PIXELS = 64
 """Below this a slice is a thumbnail."""
 
@@ -46,6 +49,12 @@ SOFT_TISSUE_HU = (5.0, 90.0)
 
 MIN_SOFT_TISSUE_FRACTION = 0.01
 
+GREY_BITS = 8
+
+WINDOWED_MAXIMUM = 100.0
+"""Eight bits without a rescale hold Hounsfield units only of the brain window (0 to 80, some margin); beyond this they
+are grey values of a picture, and bone, brain and blood would all be taken for blood."""
+
 UNSIGNED_CT_MAXIMUM = 500.0
 """Without a rescale, values from 0 to beyond this are stored values with an offset, not Hounsfield units."""
 
@@ -56,7 +65,7 @@ def header_reason(header: SliceAccepted) -> SliceReason | None:
     direction = geometry.normal(header)
     checks: tuple[tuple[bool, SliceReason], ...] = (
         (header.Modality != "CT", SliceReason.NOT_CT),
-        (header.SamplesPerPixel != 1 or header.PhotometricInterpretation != "MONOCHROME2", SliceReason.COLOUR),
+        (header.SamplesPerPixel != 1 or header.PhotometricInterpretation not in GREY, SliceReason.COLOUR),
         ("LOCALIZER" in types or "SCOUT" in types, SliceReason.LOCALIZER),
         (bool(types & NOT_A_SLICE), SliceReason.DERIVED),
         (direction is not None and not geometry.is_axial(direction), SliceReason.NOT_AXIAL),
@@ -80,6 +89,8 @@ def voxel_reason(header: SliceAccepted, voxels_hu: Voxels, rescaled: bool) -> Sl
         rescaled: the header carried RescaleSlope and RescaleIntercept.
     """
     if not rescaled and voxels_hu.min() >= 0 and voxels_hu.max() > UNSIGNED_CT_MAXIMUM:
+        return SliceReason.NO_RESCALE
+    if not rescaled and header.BitsStored <= GREY_BITS and voxels_hu.max() > WINDOWED_MAXIMUM:
         return SliceReason.NO_RESCALE
     low, high = SOFT_TISSUE_HU
     soft = float(np.mean((voxels_hu > low) & (voxels_hu < high)))

@@ -28,9 +28,11 @@ from streams.contracts.slices import SliceAccepted
 from streams.geometry import position_mm
 from streams.metrics import StreamsMetrics
 from streams.models import OneModel, opened
+from streams.pictures import BRAIN_WINDOW_HU
 from streams.processor import SeriesProcessor
 from streams.reading import PixelWork
 from streams.series_state import Entry, FrameRecord, SeriesState, UnitReading
+from tocsin.picture_files import NotAPicture, picture_frame
 from triage_models.reader import Reader
 
 MAX_OBJECT_BYTES = 2 * 1024**3
@@ -80,12 +82,15 @@ class SeriesResult:
     slices: tuple[SliceResult, ...]
 
 
-def load(path: Path) -> Iterator[Frame | Refusal]:
-    """The frames of a file, or why it would be refused."""
+def load(path: Path, window_hu: tuple[float, float] = BRAIN_WINDOW_HU) -> Iterator[Frame | Refusal]:
+    """The frames of a file, or why it would be refused. ``window_hu``: what black and white of a picture stand for."""
     try:
         incoming = _incoming(path)
-    except (InvalidDicomError, OSError, AttributeError, ValueError, EOFError) as error:
-        yield Refusal(path, "not_dicom", f"not a readable DICOM file ({type(error).__name__})")
+    except InvalidDicomError as error:
+        yield _picture(path, window_hu, error)
+        return
+    except (OSError, AttributeError, ValueError, EOFError) as error:
+        yield _not_dicom(path, error)
         return
     try:
         whole = incoming.whole()
@@ -99,6 +104,17 @@ def load(path: Path) -> Iterator[Frame | Refusal]:
     digest = KEYS.sop_digest(admitted.sop_instance_uid)
     for event, message in slices(admitted, series, digest, ASSOCIATION, datetime.now(UTC), conflicting=False):
         yield Frame(path, event, bytes(message.value))
+
+
+def _picture(path: Path, window_hu: tuple[float, float], not_dicom: InvalidDicomError) -> Frame | Refusal:
+    try:
+        return Frame(path, *picture_frame(path, KEYS, ASSOCIATION, window_hu))
+    except NotAPicture as error:
+        return Refusal(path, "not_a_slice", str(error)) if error.recognised else _not_dicom(path, not_dicom)
+
+
+def _not_dicom(path: Path, error: Exception) -> Refusal:
+    return Refusal(path, "not_dicom", f"not a readable DICOM file ({type(error).__name__})")
 
 
 def _incoming(path: Path) -> IncomingObject:

@@ -1,6 +1,8 @@
 """``tocsin read``: the reader over files, without Kafka or network."""
 
+import csv
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +10,7 @@ import typer
 
 from alerts import wording
 from streams.contracts.findings import Outcome
+from streams.pictures import BRAIN_WINDOW_HU
 from tocsin import offline
 from tocsin.console import err, out
 from tocsin.errors import BadRequest, TocsinError
@@ -20,15 +23,26 @@ SHORT = dict(zip(LABELS, ("any", "EDH", "IPH", "IVH", "SAH", "SDH"), strict=True
 
 
 def read(
-    paths: Annotated[list[Path], typer.Argument(help="DICOM files, or folders of them")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="DICOM files, pictures (PNG, JPEG, BMP, TIFF), or folders of them")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document instead of lines")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="a table with a row per slice instead of lines")] = False,
     model: Annotated[Path | None, typer.Option(help="folder of another model")] = None,
+    window: Annotated[
+        tuple[float, float], typer.Option(help="HU that black and white of a picture stand for")
+    ] = BRAIN_WINDOW_HU,
 ) -> None:
     """Read head CT slices: a line per slice, then a line per series.
 
-    Exit status 0 when every file was a slice that could be read or has its reason; 1 when nothing at all was read.
+    Exit status 0 when at least one slice was read, whatever was found in it; 1 when none was; 2 for a bad command line.
+    Every file is in the output: read, or with the reason why not.
     """
-    frames, refusals = _load(paths)
+    if as_json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv")
+    if not window[0] < window[1]:
+        raise typer.BadParameter("black must stand for less than white", param_hint="--window")
+    frames, refusals = _load(paths, window)
     try:
         reader = Reader.open(model)
         results = list(offline.read(frames, reader))
@@ -37,20 +51,22 @@ def read(
     threshold = reader.manifest.thresholds.slice.value
     if as_json:
         out.print_json(json.dumps(_document(results, refusals, threshold)))
+    elif as_csv:
+        _write_table(results, refusals, threshold)
     else:
         _print(results, refusals, threshold)
     if not any(slice_.reading for result in results for slice_ in result.slices):
         raise typer.Exit(1)
 
 
-def _load(paths: list[Path]) -> tuple[list[Frame], list[Refusal]]:
+def _load(paths: list[Path], window_hu: tuple[float, float]) -> tuple[list[Frame], list[Refusal]]:
     frames: list[Frame] = []
     refusals: list[Refusal] = []
     for path in paths:
         if not path.exists():
             raise BadRequest(f"{path} does not exist.")
         for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-            for found in offline.load(file):
+            for found in offline.load(file, window_hu):
                 refusals.append(found) if isinstance(found, Refusal) else frames.append(found)
     return frames, refusals
 
@@ -103,6 +119,29 @@ def _series_line(result: SeriesResult) -> str:
         f"series {finding.series_key[:8]}: {words[finding.outcome]}  {score}  "
         f"{wording.coverage_words(covered)}, {covered.extent_mm:.0f} mm  [{reasons}]"
     )
+
+
+# As a table
+
+
+COLUMNS = (
+    *("path", "frame_number", "series_key", "InstanceNumber", "position_mm", "reason"),
+    *LABELS,
+    *("positive", "series_any", "series_outcome"),
+)
+
+
+def _write_table(results: list[SeriesResult], refusals: list[Refusal], threshold: float) -> None:
+    """RFC 4180, with a header; what was not read has its reason and no probabilities."""
+    table = csv.DictWriter(sys.stdout, COLUMNS, extrasaction="ignore")
+    table.writeheader()
+    for result in results:
+        of_series = {"series_any": result.finding.score, "series_outcome": result.finding.outcome}
+        for slice_ in result.slices:
+            row = _slice_document(slice_, threshold)
+            table.writerow({**row, **row.get("probabilities", {}), **of_series})
+    for refusal in refusals:
+        table.writerow({"path": refusal.path, "reason": refusal.reason})
 
 
 # As JSON

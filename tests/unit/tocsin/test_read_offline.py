@@ -1,10 +1,14 @@
 """``tocsin read``: the same admission and the same reader, over files."""
 
+import csv
+import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from tocsin.__main__ import app
@@ -72,6 +76,95 @@ def test_what_cannot_be_read_has_its_reason(head: list[Path], tmp_path: Path) ->
     assert status == 1
     assert {r["reason"] for r in document["refused"]} == {"not_dicom", "not_ct"}
     assert [s["reason"] for s in document["slices"]] == ["localizer"]
+
+
+def grey_of(path: Path) -> np.ndarray:
+    """A slice as somebody's viewer shows it: the brain window in 8 bits."""
+    dataset = pydicom.dcmread(path)
+    hu = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+    return np.asarray(np.rint(np.clip(hu / 80, 0, 1) * 255), np.uint8)
+
+
+def test_a_picture_says_what_the_slice_it_was_made_of_says(head: list[Path], tmp_path: Path) -> None:
+    grey = Image.fromarray(grey_of(head[4]))
+    grey.save(tmp_path / "grey.png")
+    grey.convert("RGB").save(tmp_path / "colour-model.png")
+    grey.convert("RGBA").save(tmp_path / "transparent.png")
+    grey.save(tmp_path / "lossy.jpg", quality=95)
+    grey.resize((190, 128)).save(tmp_path / "wide.png")
+    Image.fromarray(grey_of(head[4]).astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    _, original = read(altered(head[4], tmp_path, ConvolutionKernel="H30s"))
+    expected = original["slices"][0]["probabilities"]["any"]  # type: ignore[index]
+    (tmp_path / "ConvolutionKernel.dcm").unlink()
+    status, document = read(tmp_path)
+    assert status == 0
+    assert [s["reason"] for s in document["slices"]] == [None] * 6
+    for slice_ in document["slices"]:
+        assert slice_["probabilities"]["any"] == pytest.approx(expected, abs=0.1), slice_["path"]  # type: ignore[index]
+    assert {series["outcome"] for series in document["series"]} <= {"not_assessable", "positive"}
+    assert len(document["series"]) == 6
+
+
+def test_hostile_and_unusual_files_have_a_reason_each(head: list[Path], tmp_path: Path) -> None:
+    grey = Image.fromarray(grey_of(head[4]))
+    grey.save(tmp_path / "whole.png")
+    whole = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "whole.png").unlink()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.dcm").write_bytes(b"")
+    (tmp_path / "cut.dcm").write_bytes(head[4].read_bytes()[:3000])
+    (tmp_path / "named.png").write_text("not a picture")
+    noise = np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photograph.png")
+    Image.fromarray(np.zeros((8192, 4096), np.uint8)).save(tmp_path / "bomb.png")
+    Image.fromarray(grey_of(head[4])[:40, :40]).save(tmp_path / "thumbnail.png")
+    status, document = read(tmp_path)
+    assert status == 1
+    reasons = {Path(str(r["path"])).name: r["reason"] for r in document["refused"]}
+    reasons |= {Path(str(s["path"])).name: s["reason"] for s in document["slices"]}
+    assert set(reasons) == {path.name for path in tmp_path.iterdir()}
+    assert reasons["photograph.png"] == reasons["bomb.png"] == reasons["cut.png"] == "not_a_slice"
+    assert reasons["named.png"] == reasons["empty.dcm"] == "not_dicom"
+    assert reasons["thumbnail.png"] == "too_small"
+    assert all(reasons.values())
+
+
+def test_grey_values_are_not_taken_for_hounsfield_units(head: list[Path], tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(head[4])
+    for keyword in ("RescaleSlope", "RescaleIntercept"):
+        delattr(dataset, keyword)
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
+    dataset.ConvolutionKernel = "H30s"
+    dataset.PixelData = grey_of(head[4]).tobytes()
+    dataset.save_as(tmp_path / "grey.dcm")
+    status, document = read(tmp_path)
+    assert (status, document["slices"][0]["reason"]) == (1, "no_rescale")
+    dataset.PixelData = np.rint(grey_of(head[4]) / 255 * 80).astype(np.uint8).tobytes()
+    dataset.save_as(tmp_path / "grey.dcm")
+    assert read(tmp_path)[0] == 0
+
+
+def test_an_inverted_display_does_not_change_the_reading(head: list[Path], tmp_path: Path) -> None:
+    soft = altered(head[4], tmp_path, ConvolutionKernel="H30s")
+    inverted = altered(soft, tmp_path, PhotometricInterpretation="MONOCHROME1")
+    one, other = (read(path)[1]["slices"][0]["probabilities"] for path in (soft, inverted))
+    assert one == other
+
+
+def test_the_table_has_a_row_per_slice_and_per_refused_file(head: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("Dear colleague")
+    soft = altered(head[4], tmp_path, ConvolutionKernel="H30s")
+    done = CliRunner().invoke(app, ["read", "--csv", str(tmp_path)])
+    rows = {Path(row["path"]).name: row for row in csv.DictReader(io.StringIO(done.stdout))}
+    assert done.exit_code == 0
+    assert 0 <= float(rows[soft.name]["any"]) <= 1
+    assert rows[soft.name]["positive"] in {"True", "False"}
+    assert (rows["letter.txt"]["reason"], rows["letter.txt"]["any"]) == ("not_dicom", "")
+
+
+@pytest.mark.parametrize("options", [["--json", "--csv"], ["--window", "80", "0"]])
+def test_a_command_line_that_makes_no_sense_is_refused(options: list[str], tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["read", *options, str(tmp_path)]).exit_code == 2
 
 
 def test_a_path_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
