@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -30,7 +31,9 @@ from streams.reading import PixelWork
 from streams.score_reference import ScoreReference
 from streams.seeking import seek_every_partition
 from streams.settings import StreamsSettings
+from triage_models.opening import open_reader
 from triage_models.reader import SHIPPED, Reader
+from triage_models.runtimes.recovery import RuntimeRecovery
 from triage_models.store import ModelStore
 
 logger = logging.getLogger("streams")
@@ -60,13 +63,16 @@ async def run(settings: StreamsSettings) -> None:
     metrics = StreamsMetrics(registry)
     HostMetrics(registry)
 
+    recovery = RuntimeRecovery()
+    recovery.start()
+
     def told(change: ModelChange) -> None:
         metrics.model_changed(change)
         model = models.in_use()
         if change is ModelChange.TAKEN and model is not None:
             metrics.model_opened(model.described, ScoreReference.of(model.reader.manifest))
 
-    models = OpenModels(source_of(settings), partial(open_reader, settings), told)
+    models = OpenModels(source_of(settings), partial(open_model, settings, metrics, recovery), told)
     models.look()
     partitions = await asyncio.to_thread(wait_for_topics, settings)
     decoder = IsolatedDecoder()
@@ -86,7 +92,8 @@ async def run(settings: StreamsSettings) -> None:
     attach(wiring, processor, models.look)
     exposition = Exposition(registry, health_of(wiring, processor), (settings.metrics_host, settings.metrics_port))
     exposition.start()
-    await serve(wiring)
+    await serve(wiring, lambda: recovery.wants_fresh_process and processor.open_series == 0)
+    recovery.stop()
     exposition.close()
     decoder.close()
 
@@ -102,10 +109,17 @@ def source_of(settings: StreamsSettings) -> Source:
     return OneFolder(SHIPPED) if settings.model_store is None else ModelStore(settings.model_store)
 
 
-def open_reader(settings: StreamsSettings, folder: Path) -> Reader:
-    """A model, warmed up."""
-    reader = Reader.open(folder, threads=settings.inference_threads)
+def open_model(settings: StreamsSettings, metrics: StreamsMetrics, recovery: RuntimeRecovery, folder: Path) -> Reader:
+    """A model on the runtimes asked for, warmed up."""
+    reader, chain = open_reader(
+        folder,
+        runtimes=settings.runtimes,
+        threads=settings.inference_threads,
+        engines=settings.engines_dir,
+        watch=metrics,
+    )
     reader.warm_up()
+    recovery.watch(chain)
     return reader
 
 
@@ -144,7 +158,7 @@ def _partitions(bootstrap_servers: str) -> tuple[int, int]:
     return slices, series
 
 
-async def serve(wiring: Wiring) -> None:
+async def serve(wiring: Wiring, wants_fresh_start: Callable[[], bool]) -> None:
     """Run the application until a signal; end the process when it crashes or stalls."""
     app, loop, stop = wiring.app, asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -152,7 +166,7 @@ async def serve(wiring: Wiring) -> None:
     app.finalize()
     seek_every_partition(app, (SLICES.name, SERIES.name), wiring.progress.begin)
     await app.start()
-    watch = asyncio.create_task(watch_over(wiring))
+    watch = asyncio.create_task(watch_over(wiring, wants_fresh_start))
     ended = asyncio.create_task(app.wait_until_stopped())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({watch, ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -163,11 +177,15 @@ async def serve(wiring: Wiring) -> None:
     await app.stop()
 
 
-async def watch_over(wiring: Wiring) -> None:
-    """Returns when messages wait and nothing moves, not even what is read from the broker directly."""
+async def watch_over(wiring: Wiring, wants_fresh_start: Callable[[], bool]) -> None:
+    """Returns when messages wait and nothing moves, not even what is read from the broker directly; and at a quiet
+    moment when the device is back but not for this process."""
     progress = wiring.progress
     while True:
         await asyncio.sleep(1)
+        if wants_fresh_start():
+            logger.critical("a better runtime is to be had in a fresh process")
+            return
         idle = (datetime.now(UTC) - progress.last_progress).total_seconds()
         if not progress.ranges or not progress.ready or wiring.behind() == 0:
             progress.last_progress = datetime.now(UTC)

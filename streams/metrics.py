@@ -9,6 +9,8 @@ from streams.contracts.deadletters import DeadLetterReason
 from streams.contracts.findings import ClosedBy, FindingProduced, FindingStatus, Model, Outcome, SliceReason
 from streams.models import ModelChange
 from streams.score_reference import PREVALENCES, SCORE_BOUNDS, ScoreReference
+from triage_models.runtimes.faults import RuntimeFault
+from triage_models.runtimes.names import RuntimeName
 
 CLOCK_TOLERANCE = timedelta(milliseconds=100)
 """Clocks that NTP keeps differ by less."""
@@ -44,13 +46,22 @@ class StreamsMetrics(Instruments):
             "series_begun_again_total", "Series read again from the start, the model they began with being gone"
         )
         self.model_loaded = self.gauge("model_loaded", "1 when a model is open, 0 when nothing can be read")
+        self.runtime_in_use = self.gauge(
+            "runtime_in_use", "1 for the runtime that reads the slices, 0 for the others", runtime=list(RuntimeName)
+        )
+        self.runtime_faults = self.counter(
+            "runtime_faults_total",
+            "Times that a runtime was passed over",
+            runtime=list(RuntimeName),
+            fault=list(RuntimeFault),
+        )
         self.model_info = Gauge(
             "tocsin_streams_model_info",
             "1 for the model and the runtime in use",
             ["name", "version", "runtime"],
             registry=registry,
         )
-        self.degraded = self.gauge("model_degraded", "1 when a slower runtime than the configured one reads")
+        self.degraded = self.gauge("model_degraded", "1 while another runtime reads than the one that should")
         self.scores = self.histogram("series_score", "Scores of closed series", SCORE_BOUNDS)
         self.reference_share = self.gauge(
             "reference_score_share",
@@ -88,13 +99,24 @@ class StreamsMetrics(Instruments):
         self.model_loaded.set(1)
         self.model_info.clear()
         self.model_info.labels(model.name, model.version, model.runtime).set(1)
-        self.degraded.set(model.degraded)
         for prevalence in PREVALENCES:
             for bound in SCORE_BOUNDS:
                 share = reference.share(bound, prevalence)
                 self.reference_share.labels(f"{prevalence:g}", str(float(bound))).set(share)
         self.reference_series.labels("negative").set(reference.negatives)
         self.reference_series.labels("positive").set(reference.positives)
+
+    # What :class:`triage_models.runtimes.chain.ChainWatch` hears
+
+    def fell(self, name: str, fault: RuntimeFault) -> None:
+        """A runtime was passed over."""
+        self.runtime_faults.labels(name, fault).inc()
+
+    def serves(self, name: str, degraded: bool) -> None:
+        """This runtime reads from now on."""
+        for each in RuntimeName:
+            self.runtime_in_use.labels(each).set(each == name)
+        self.degraded.set(degraded)
 
     def slice_done(self, accepted_at: datetime, now: datetime) -> None:
         if accepted_at - now > CLOCK_TOLERANCE:

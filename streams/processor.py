@@ -31,6 +31,7 @@ from streams.contracts.series import SeriesClockTicked, SeriesLedgerEntry
 from streams.contracts.slices import SliceAccepted
 from streams.evidence import KEY_SLICES, key_slice, labelled, measurements, most_suspicious, place_mm
 from streams.metrics import StreamsMetrics
+from streams.model import as_read
 from streams.models import OpenModel
 from streams.ports import DeadLetterSink, FindingSink, Models, StateStore
 from streams.reading import PixelWork
@@ -309,7 +310,8 @@ class SeriesProcessor:
         last = summary.last_slice or summary.last_activity
         decisive = summary.decisive_slice or (last if verdict.outcome is Outcome.POSITIVE else None)
         reasons = verdict.reasons
-        described = model.described if model else None
+        readings = (unit.reading for unit in state.readings.values())
+        described = as_read(model.described, readings) if model else None
         if described is not None and described.degraded and FindingReason.DEGRADED not in reasons:
             reasons = (*reasons, FindingReason.DEGRADED)
         return FindingProduced(

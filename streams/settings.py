@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.closing import ClosingRules
+from triage_models.errors import RuntimeUnavailable
+from triage_models.runtimes.names import named
 
 
 class StreamsSettings(BaseSettings):
@@ -28,6 +30,11 @@ class StreamsSettings(BaseSettings):
     """Folder of the site's models (`tocsin model add | use`): the one in use reads every series that begins. Without it
     and without `model_dir` the shipped model reads."""
     inference_threads: PositiveInt = 2
+    runtimes: str = "auto"
+    """What runs the network: `auto`, the best that this machine has; or names of docs/runtimes.md separated by commas,
+    the first being the one that should: every finding read by another says that it is degraded."""
+    engines_dir: Path | None = None
+    """Folder of TensorRT engines made by `tocsin model build`; in the user's cache folder when absent."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(9102, ge=0, le=65535)
     log_level: str = "INFO"
@@ -56,6 +63,15 @@ class StreamsSettings(BaseSettings):
     quiet_seconds: PositiveFloat = 10.0
     quiet_open_seconds: PositiveFloat = 30.0
     overdue_seconds: PositiveFloat = 1800.0
+
+    @field_validator("runtimes")
+    @classmethod
+    def _runtimes_exist(cls, value: str) -> str:
+        try:
+            named(value)
+        except RuntimeUnavailable as error:
+            raise ValueError(str(error)) from error
+        return value
 
     @property
     def durability(self) -> tuple[float, float]:

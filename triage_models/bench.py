@@ -1,54 +1,147 @@
-"""How fast a reader is here: milliseconds per slice and slices per second, whole path from HU to reading.
+"""How fast a reader is here: the whole path from HU to reading, and the network on every runtime of this machine.
 
-Compared with plain torch on the same architecture where torch is installed (its speed does not depend on the weights).
+Each runtime runs in a process of its own. On a machine with other work `best_ms` and `cpu_ms_per_slice` (processor
+time) say more than the median.
 """
 
+import concurrent.futures
+import multiprocessing
 import os
 import platform
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from triage_models.reader import HeadSlice, Reader
+from triage_models.errors import ModelError, RuntimeUnavailable
+from triage_models.manifest import Manifest, load_manifest, verified_bytes
+from triage_models.opening import open_reader
+from triage_models.ports import Array
+from triage_models.reader import SHIPPED, HeadSlice, Reader
+from triage_models.roofline import Chip, Work, measured_cpu, seconds_at_best, work_of
+from triage_models.runtimes.catalogue import CATALOGUE, Place, make, network_for
+from triage_models.runtimes.engine_cache import default_folder
+from triage_models.runtimes.names import RuntimeName
+from triage_models.runtimes.onnx_cuda import device_present
+from triage_models.runtimes.reference_slice import reference_batch
+
+Figures = dict[str, object]
 
 _SIDE = 512
+_CPU_RUNTIMES = tuple(name for name in RuntimeName if name.value.startswith(("onnx-cpu", "openvino", "torch")))
 
 
 def bench_inference(
-    model_dir: Path | None = None, *, slices: int = 64, threads: tuple[int, ...] = (1, 2)
-) -> dict[str, object]:
-    """Figures ready for JSON; times are medians over single-slice calls, so noise of the machine matters little."""
-    images = _images(slices)
-    results = {str(n): _timed_reader(model_dir, n, images) for n in threads}
-    reader = Reader.open(model_dir)
+    model_dir: Path | None = None,
+    *,
+    slices: int = 64,
+    threads: tuple[int, ...] = (1, 2),
+    batches: Sequence[int] = (1, 8),
+    runtimes: Sequence[RuntimeName] = tuple(RuntimeName),
+) -> Figures:
+    """Figures ready for JSON: latencies over single calls, in milliseconds.
+
+    `of_torch`: times as fast as PyTorch run eagerly, at the same batch; `of_roofline`: share of what the processor
+    could do at best (`triage_models.roofline`); None where PyTorch or `onnx` is not installed, or for a GPU.
+    """
+    folder = model_dir or SHIPPED
+    manifest = load_manifest(folder)
     return {
-        "model": reader.manifest.name,
-        "version": reader.manifest.version,
-        "input_size": reader.manifest.input.size,
+        "model": manifest.name,
+        "version": manifest.version,
+        "input_size": manifest.input.size,
         "image_side": _SIDE,
-        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
-        "reader_by_threads": results,
-        "plain_torch_network_only": _timed_torch(reader.manifest.input.size, threads, slices),
-        "series_score_ms_for_60_slices": _timed_score(reader, images),
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "load_average": os.getloadavg()[0],
+            "gpu": device_present(),
+        },
+        "whole_path_by_threads": {str(n): _whole_path(folder, n, _images(slices)) for n in threads},
+        "runtimes_by_threads": {
+            str(n): _runtimes(folder, manifest, n, tuple(batches), runtimes, slices) for n in threads
+        },
     }
 
 
-def _timed_torch(size: int, threads: tuple[int, ...], repeats: int) -> dict[str, dict[str, float]] | None:
-    """The same architecture as plain torch in evaluation mode; None where torch is not installed."""
+def _whole_path(folder: Path, threads: int, images: list[HeadSlice]) -> Figures:
+    """HU to reading, on the runtimes that a worker would take by itself."""
+    reader, _ = open_reader(folder, threads=threads)
+    reader.warm_up()
+    figures: Figures = {"runtime": reader.runtime_name}
+    figures |= _summary(_timed([partial(reader.read, [image]) for image in images]), 1)
+    return {**figures, "series_score_ms_for_60_slices": _timed_score(reader, images)}
+
+
+def _runtimes(
+    folder: Path,
+    manifest: Manifest,
+    threads: int,
+    batches: tuple[int, ...],
+    names: Sequence[RuntimeName],
+    repeats: int,
+) -> Figures:
+    rows: dict[str, Figures] = {}
+    for name in names:
+        asked = (name, folder, threads, batches, repeats)
+        spawn = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(1, spawn) as alone:
+            rows[name.value] = alone.submit(_one_runtime, *asked).result()
+    _compare(rows, folder, manifest, threads)
+    return dict(rows)
+
+
+def _one_runtime(name: RuntimeName, folder: Path, threads: int, batches: tuple[int, ...], repeats: int) -> Figures:
+    """In a process of its own: each batch size, and the memory that loading and running took."""
+    manifest = load_manifest(folder)
+    runtime = make(name, Place(threads, default_folder()))
+    if not runtime.is_available():
+        return {"not_run": "not installed, no such device, or no engine"}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
-        from triage_models.training.torch_forward import plain_torch
-    except ImportError:
+        runtime.load(network_for(name, folder, manifest))
+        slices = reference_batch(manifest.input.size)
+        figures: Figures = {}
+        for batch in batches:
+            stacked: Array = np.resize(slices, (batch, *slices.shape[1:]))
+            runtime.infer(stacked)
+            runtime.infer(stacked)
+            figures[f"batch_{batch}"] = _summary(_timed([partial(runtime.infer, stacked)] * repeats), batch)
+    except ModelError as error:
+        return {"not_run": str(error)}
+    figures["memory_mb"] = round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1)
+    return figures
+
+
+def _compare(rows: dict[str, Figures], folder: Path, manifest: Manifest, threads: int) -> None:
+    """Adds the ratios to plain torch and to the processor's roofline."""
+    work: Work | None = None
+    chip: Chip | None = None
+    try:
+        work = work_of(verified_bytes(folder, manifest, manifest.network_file))
+        chip = measured_cpu(threads)
+    except RuntimeUnavailable:
+        pass  # the ratio is left out
+    plain = rows.get(RuntimeName.TORCH.value, {})
+    for name, row in rows.items():
+        for key, figures in row.items():
+            if isinstance(figures, dict):
+                other = plain.get(key)
+                figures["of_torch"] = round(other["p50_ms"] / figures["p50_ms"], 2) if isinstance(other, dict) else None
+                figures["of_roofline"] = _of_roofline(name, int(key.removeprefix("batch_")), figures, work, chip)
+
+
+def _of_roofline(
+    name: str, batch: int, figures: dict[str, float], work: Work | None, chip: Chip | None
+) -> float | None:
+    runtime = RuntimeName(name)
+    if work is None or chip is None or runtime not in _CPU_RUNTIMES:
         return None
-    batch = np.full((1, 1, size, size), 30.0, np.float32)
-    out = {}
-    for count in threads:
-        forward = plain_torch(count)
-        forward(batch)
-        out[str(count)] = _summary([_seconds(partial(forward, batch)) for _ in range(repeats)])
-    return out
+    best = seconds_at_best(work, chip, batch, int8=CATALOGUE[runtime].int8)
+    return round(1000 * best / figures["best_ms"], 3)
 
 
 def _images(count: int) -> list[HeadSlice]:
@@ -61,30 +154,29 @@ def _images(count: int) -> list[HeadSlice]:
     ]
 
 
-def _timed_reader(model_dir: Path | None, threads: int, images: list[HeadSlice]) -> dict[str, dict[str, float]]:
-    reader = Reader.open(model_dir, threads=threads)
-    reader.warm_up()
-    whole = _summary([_seconds(partial(reader.read, [image])) for image in images])
-    size = reader.manifest.input.size
-    batch = np.full((1, 1, size, size), 30.0, np.float32)
-    network = _summary([_seconds(lambda: reader.runtime.infer(batch)) for _ in images])
-    return {"whole_path": whole, "network_only": network}
-
-
 def _timed_score(reader: Reader, images: list[HeadSlice]) -> float:
     readings = [(5.0 * k, reading) for k, (reading, _) in enumerate(reader.read([images[0]] * 60))]
-    return round(1000 * float(np.median([_seconds(lambda: reader.score(readings)) for _ in range(20)])), 3)
+    times = _timed([lambda: reader.score(readings)] * 20)
+    return round(1000 * float(np.median([wall for wall, _ in times])), 3)
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def _timed(work: Sequence[Callable[[], object]]) -> list[tuple[float, float]]:
+    """(wall, processor) seconds of each call."""
+    times = []
+    for call in work:
+        wall, cpu = time.perf_counter(), time.process_time()
+        call()
+        times.append((time.perf_counter() - wall, time.process_time() - cpu))
+    return times
 
 
-def _summary(seconds: list[float]) -> dict[str, float]:
+def _summary(times: Sequence[tuple[float, float]], batch: int) -> dict[str, float]:
+    """Of calls with `batch` slices each: latency of a call; slices per second and processor time per slice."""
+    wall, cpu = (1000 * np.array([t[k] for t in times]) for k in (0, 1))
     return {
-        "median_ms": round(1000 * float(np.median(seconds)), 3),
-        "p95_ms": round(1000 * float(np.quantile(seconds, 0.95)), 3),
-        "slices_per_second": round(1 / float(np.median(seconds)), 1),
+        "p50_ms": round(float(np.median(wall)), 3),
+        "p99_ms": round(float(np.quantile(wall, 0.99)), 3),
+        "best_ms": round(float(wall.min()), 3),
+        "cpu_ms_per_slice": round(float(np.median(cpu)) / batch, 3),
+        "slices_per_second": round(1000 * batch / float(np.median(wall)), 1),
     }

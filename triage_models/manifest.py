@@ -118,6 +118,23 @@ class Quantiles(Frozen):
     positive: tuple[float, ...]
 
 
+class Quantised(Frozen):
+    """The network in 8-bit integers, and the evidence that it decides as the one it was made from.
+
+    `kept_whole`: the parts left in floating point, in words; `calibration` and `evaluation` say on what; `figures`:
+    what the gate measured, `bounds`: what it allowed (`triage_models.quantisation.gate`).
+    """
+
+    network_file: str
+    made_from: Sha256
+    kept_whole: str
+    calibration: str
+    evaluation: str
+    figures: dict[str, float]
+    bounds: dict[str, float]
+    made_on: date
+
+
 class Manifest(Frozen):
     """Everything a reader, an operator and a doctor may ask about a model."""
 
@@ -144,6 +161,7 @@ class Manifest(Frozen):
     )
     measurements: MeasurementFit = MeasurementFit()
     reference_scores: Quantiles
+    int8: Quantised | None = None
     code_version: str
     trained_on: date
     training_hardware: str
@@ -163,6 +181,10 @@ class Manifest(Frozen):
                 raise ValueError(f"{name} must have exactly the labels {LABELS}")
         if self.network_file not in self.files:
             raise ValueError(f"network_file {self.network_file!r} is not among the files")
+        if self.int8 is not None and self.int8.network_file not in self.files:
+            raise ValueError(f"the quantised network {self.int8.network_file!r} is not among the files")
+        if self.int8 is not None and self.int8.made_from != self.files[self.network_file]:
+            raise ValueError("the quantised network was made from another network than this model's")
         if any(Path(name).name != name for name in self.files):
             raise ValueError("files are plain names inside the model folder")
         return self

@@ -19,7 +19,7 @@ from triage_models.framing import Box, clip_window, cut, head_box, paste
 from triage_models.labels import LABELS, TYPES
 from triage_models.manifest import Manifest, load_manifest, verified_bytes
 from triage_models.midline import Midline, enclosed, head_midline, shares
-from triage_models.ports import Array, Runtime
+from triage_models.ports import Array, Inference, Runtime, nonsense
 from triage_models.runtimes.onnx_cpu import OnnxCpu
 from triage_models.series_score import series_features, series_probabilities, stack_readings
 
@@ -55,7 +55,7 @@ class SliceReading(BaseModel):
     `heat_map_peak` (row, column) as fractions of the image; `peak_across`: its distance from the head's middle as a
     share of the head's width, negative to the image's left; `expected_mm2`: per type that is possible anywhere in the
     slice the sum of the segmentation's probabilities, as an area; `brain_share`: how much of the head's box looks like
-    brain.
+    brain; `runtime`: which back end read it, `degraded`: another one should have.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +69,8 @@ class SliceReading(BaseModel):
     findings: dict[str, TypeFinding]
     expected_mm2: dict[str, NotNegative] = {}
     brain_share: Fraction
+    runtime: str = ""
+    degraded: bool = False
 
 
 class SeriesScore(BaseModel):
@@ -90,11 +92,16 @@ class SeriesScore(BaseModel):
 
 
 class Reader:
-    """A model, opened."""
+    """A model, opened.
 
-    def __init__(self, manifest: Manifest, runtime: Runtime) -> None:
+    Args:
+        expected: the runtime that should read; a reading by any other says that it is degraded.
+    """
+
+    def __init__(self, manifest: Manifest, runtime: Inference, expected: str | None = None) -> None:
         self.manifest = manifest
         self.runtime = runtime
+        self.expected = runtime.name if expected is None else expected
 
     @classmethod
     def open(cls, model_dir: Path | None = None, *, runtime: Runtime | None = None, threads: int = 2) -> "Reader":
@@ -145,7 +152,9 @@ class Reader:
         framed = [self._frame(s) for s in slices]
         batch = np.stack([square for square, _ in framed])[:, None]
         outputs = self.runtime.infer(batch)
-        self._check(outputs, len(slices))
+        wrong = nonsense(outputs, len(slices))
+        if wrong is not None:
+            raise InferenceFailed(wrong)
         return [
             self._reading(s, square, box, *(outputs[name][i] for name in ("logits", "segmentation", "embedding")))
             for i, (s, (square, box)) in enumerate(zip(slices, framed, strict=True))
@@ -156,11 +165,6 @@ class Reader:
         windowed = clip_window(s.voxels_hu)
         box = head_box(windowed).grown(self.manifest.input.margin)
         return cut(windowed, box, self.manifest.input.size), box
-
-    def _check(self, outputs: dict[str, Array], count: int) -> None:
-        for name in ("logits", "segmentation", "embedding"):
-            if name not in outputs or outputs[name].shape[0] != count or not np.isfinite(outputs[name]).all():
-                raise InferenceFailed(f"the network's output {name!r} is missing, misshapen or not finite")
 
     def _reading(
         self, s: HeadSlice, square: Array, box: Box, logits: Array, segmentation: Array, embedding: Array
@@ -183,6 +187,8 @@ class Reader:
             findings=_findings(s, square, box, segmentation, midline),
             expected_mm2=_expected_mm2(_cell_mm2(s, box, segmentation), segmentation),
             brain_share=_brain_share(inside, small),
+            runtime=self.runtime.name,
+            degraded=self.runtime.name != self.expected,
         )
         return reading, np.clip(np.rint(heat * 255), 0, 255).astype(np.uint8)
 

@@ -34,14 +34,22 @@ def ingest(
 @app.command()
 def inference(
     model: Annotated[Path | None, typer.Option(help="folder of another model")] = None,
-    slices: Annotated[int, typer.Option(min=8, max=2000)] = 64,
+    slices: Annotated[int, typer.Option(help="calls per figure", min=8, max=2000)] = 64,
+    threads: Annotated[list[int], typer.Option(help="of the processor; may be given again", min=1, max=64)] = [1, 2],  # noqa: B006 - typer's way of a list
+    batch: Annotated[list[int], typer.Option(help="slices together; may be given again", min=1, max=256)] = [1, 8],  # noqa: B006 - as above
+    runtimes: Annotated[str, typer.Option(help="names of docs/runtimes.md separated by commas")] = "all",
     as_json: AsJson = False,
 ) -> None:
-    """Milliseconds per slice of the reader with one thread and with two, beside plain torch where it is installed."""
+    """The reader's whole path, and the network on every runtime of this machine at each batch size.
+
+    Beside plain PyTorch where it is installed, and beside what the processor could do at best.
+    """
     from triage_models.bench import bench_inference
+    from triage_models.runtimes.names import RuntimeName, named
 
     try:
-        _show(bench_inference(model, slices=slices), as_json)
+        names = list(RuntimeName) if runtimes == "all" else named(runtimes)
+        _show(bench_inference(model, slices=slices, threads=tuple(threads), batches=batch, runtimes=names), as_json)
     except ModelError as error:
         raise TocsinError(f"The model cannot be used: {error}") from error
 

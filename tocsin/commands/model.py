@@ -112,6 +112,60 @@ def make_set(
     err.print(f"{cases} series are in {target}.")
 
 
+@app.command("quantize")
+def quantize(
+    data: Data,
+    target: Annotated[Path, typer.Option("--out", help="folder for the model with its quantised network")],
+    data_format: Format = "synthetic",
+    model: Model = None,
+    cases: Annotated[int, typer.Option(min=1, help="series of the set to use at most")] = 400,
+    threads: Annotated[int, typer.Option(min=1)] = 2,
+) -> None:
+    """Quantise a model's network to 8 bits, if it then still decides alike on a labelled set (needs `quantize` extra).
+
+    Exit status 1, and nothing written, when every quantised form goes beyond the gate's bounds.
+    """
+    from itertools import islice
+
+    from triage_models.datasets.formats import cases_of
+    from triage_models.quantisation.quantise import quantise
+
+    with _model_errors():
+        manifest = quantise(
+            model or SHIPPED,
+            target,
+            lambda: islice(cases_of(data, data_format), cases),
+            f"{data.name} ({data_format})",
+            threads=threads,
+            today=_today(),
+            say=lambda text: err.print(text, markup=False),
+        )
+    assert manifest.int8 is not None
+    out.print_json(json.dumps({"kept_whole": manifest.int8.kept_whole, **manifest.int8.figures}))
+
+
+@app.command("build")
+def build(
+    model: Model = None,
+    runtime: Annotated[str, typer.Option(help="tensorrt-fp16 or tensorrt-int8")] = "tensorrt-fp16",
+    engines: Annotated[Path | None, typer.Option(help="folder of engines (default: in the user's cache)")] = None,
+) -> None:
+    """Build a TensorRT engine for this machine's GPU, ahead of its use (needs the `gpu` extra; minutes)."""
+    from triage_models.runtimes.catalogue import network_for
+    from triage_models.runtimes.engine_cache import default_folder
+    from triage_models.runtimes.names import RuntimeName
+    from triage_models.runtimes.tensorrt_build import REWRITINGS
+    from triage_models.runtimes.tensorrt_build import build as build_engine
+
+    if runtime not in REWRITINGS:
+        raise BadRequest(f"{runtime!r} is none of {', '.join(REWRITINGS)}.")
+    folder = model or SHIPPED
+    with _model_errors():
+        network = network_for(RuntimeName(runtime), folder, load_manifest(folder))
+        path = build_engine(runtime, network, engines or default_folder())
+    out.print(f"{path}")
+
+
 @app.command("train-volume")
 def train_volume(
     data: Data,

@@ -17,7 +17,7 @@ from tocsin.errors import BadRequest, TocsinError
 from tocsin.offline import Frame, Refusal, SeriesResult, SliceResult
 from triage_models.errors import ModelError
 from triage_models.labels import LABELS
-from triage_models.reader import Reader
+from triage_models.opening import open_reader
 
 SHORT = dict(zip(LABELS, ("any", "EDH", "IPH", "IVH", "SAH", "SDH"), strict=True))
 
@@ -44,7 +44,7 @@ def read(
         raise typer.BadParameter("black must stand for less than white", param_hint="--window")
     frames, refusals = _load(paths, window)
     try:
-        reader = Reader.open(model)
+        reader, _ = open_reader(model)
         results = list(offline.read(frames, reader))
     except ModelError as error:
         raise TocsinError(f"The model cannot be used: {error}") from error
