@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from anyio import CancelScope
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyCookie, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -71,6 +72,12 @@ def user_or_none(connection: HTTPConnection) -> User | None:
     user: User | None = getattr(connection.state, "user", None)
     return user
 
+
+SCHEMES = (
+    Security(HTTPBearer(auto_error=False, description="An API token, made with `tocsin token create`")),
+    Security(APIKeyCookie(name="tocsin", auto_error=False, description="The session of a browser")),
+)
+"""How a program and a browser say who they are; for the description of the API, the gate does the looking."""
 
 SignedIn = Annotated[User, Depends(current_user)]
 """For a route that is there for everybody with a name."""

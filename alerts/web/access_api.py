@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, StringConstraints
 
 from alerts.access import accounts, tokens, trail
-from alerts.access.gate import SignedIn, require
+from alerts.access.gate import SCHEMES, SignedIn, require
 from alerts.access.permissions import Permission, Role
 from alerts.access.user import Means
 from alerts.web.api import REFUSALS
@@ -62,7 +62,7 @@ class ViewLine(BaseModel):
 
 def create_router(context: Context) -> APIRouter:
     """All under ``/api/v1``."""
-    router = APIRouter(prefix="/api/v1", tags=["access"], responses=REFUSALS)
+    router = APIRouter(prefix="/api/v1", tags=["access"], responses=REFUSALS, dependencies=SCHEMES)
 
     @router.get("/me")
     def me(user: SignedIn) -> Me:

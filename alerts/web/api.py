@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from alerts import worklist
-from alerts.access.gate import require
+from alerts.access.gate import SCHEMES, require
 from alerts.access.permissions import Permission
 from alerts.access.trail import Look
 from alerts.access.user import User
@@ -68,6 +68,7 @@ class StudyDetail(StudySummary):
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Refusal, "description": "The body of the request cannot be read"},
     401: {"model": Refusal, "description": "Nobody knows who asks: sign in, or send a token"},
     403: {"model": Refusal, "description": "Who asks may not do this"},
     422: {"model": Refusal, "description": "The request is incomplete or wrong"},
@@ -80,7 +81,7 @@ NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Refusal}}
 
 def create_router(context: Context) -> APIRouter:
     """All under ``/api/v1``."""
-    router = APIRouter(prefix="/api/v1", tags=["v1"], responses=REFUSALS)
+    router = APIRouter(prefix="/api/v1", tags=["v1"], responses=REFUSALS, dependencies=SCHEMES)
 
     @router.get("/studies")
     def studies(user: Onlooker) -> list[StudySummary]:

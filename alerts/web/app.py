@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
 
 SENTENCES = {
+    HTTPStatus.BAD_REQUEST: "The body of the request cannot be read.",
     HTTPStatus.NOT_FOUND: "There is nothing here under this address.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take that kind of request.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The request is incomplete or wrong.",
