@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from alerts.access.gate import Gate
@@ -17,6 +17,7 @@ from alerts.errors import (
     InvitationRefused,
     LinkRefused,
     NameMissing,
+    NotAllowed,
     NotInOthersNames,
     NotSignedIn,
     StoreUnavailable,
@@ -99,6 +100,8 @@ def _speak_plainly(app: FastAPI) -> None:
 
     @app.exception_handler(AccessError)
     def _refused(request: Request, error: AccessError) -> Response:
+        if isinstance(error, NotAllowed) and request.url.path == "/":
+            return RedirectResponse("/account", HTTPStatus.SEE_OTHER)  # an administrator's way in
         return refusal(request, ACCESS.get(type(error), HTTPStatus.FORBIDDEN), str(error))
 
     @app.exception_handler(StoreUnavailable)

@@ -42,7 +42,7 @@ def list_(data_dir: DataDir = None) -> None:
     for token in found:
         used = token.used_at.isoformat(timespec="minutes") if token.used_at else "never"
         until = token.expires_at.isoformat(timespec="minutes")
-        table.add_row(token.token_id, token.name, ", ".join(token.scopes), token.state(now), until, used)
+        table.add_row(token.token_id, token.name, "\n".join(token.scopes), token.state(now), until, used)
     out.print(table if found else "There is no token.")
 
 

@@ -16,6 +16,7 @@
 
   const refresh = async () => {
     const answer = await fetch(live.dataset.source, { cache: "no-store" });
+    if (answer.status === 401) { location.reload(); return; } // signed out: the page leads to the sign-in and back
     if (!answer.ok) return;
     const text = await answer.text();
     if (busy()) return;

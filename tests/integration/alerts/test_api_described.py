@@ -36,7 +36,7 @@ CHECKS = (
     checks.content_type_conformance,
     checks.response_schema_conformance,
 )
-EXAMPLES = 15
+EXAMPLES = 10
 """For each operation."""
 
 

@@ -94,7 +94,8 @@ def test_ops_sees_studies_without_patients_and_answers_for_nobody(ward: Any, rec
 
 def test_an_admin_sees_no_patient(ward: Any, reception: Reception) -> None:
     with seen_by(a_user(Role.ADMIN), ward, reception) as admin:
-        for path in ("/", "/list", f"/studies/{key('A')}", "/api/v1/studies"):
+        assert admin.get("/").headers["location"] == "/account"
+        for path in ("/list", f"/studies/{key('A')}", "/api/v1/studies"):
             assert admin.get(path).status_code == 403
 
 

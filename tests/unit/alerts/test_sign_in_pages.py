@@ -310,5 +310,5 @@ def test_an_administrator_lists_accounts_and_views(a_browser: Callable[..., Brow
         ("root", "active", ["admin"]),
     ]
     assert "argon2" not in json.dumps(listed)
-    assert admin.get("/").status_code == 403
+    assert admin.get("/").headers["location"] == "/account"
     assert admin.get("/api/v1/record/views").json() == []
