@@ -28,11 +28,13 @@ from alerts.audit import Auditor
 from alerts.auditing import audit_command
 from alerts.broker import Inbound, Outbound, Reception
 from alerts.channels.push import PushService, Vapid, fresh_private
+from alerts.channels.webhook import WebhookChannel
 from alerts.circuits import Circuits
 from alerts.crew import Crew
 from alerts.delivery import DOZE_SECONDS, LOOK_SECONDS, Delivery, deliver_until
 from alerts.desk import Desk
 from alerts.errors import SettingsRefused, StoreUnavailable
+from alerts.heartbeat import Heartbeats
 from alerts.intake import Intake
 from alerts.links import Links, LinkSigner
 from alerts.metrics import AlertMetrics
@@ -112,7 +114,9 @@ def run(settings: Settings) -> int:
     outbound = Outbound(settings.kafka_bootstrap_servers)
     publisher = Outbound(settings.kafka_bootstrap_servers)
     reception, auditor = Reception(clock, metrics), Auditor()
-    intake = Intake(desk, metrics, outbound.set_aside)
+    test_recipient = WebhookChannel(settings.heartbeat_webhook, clock) if settings.heartbeat_webhook else None
+    heartbeats = Heartbeats(database.touch, clock, settings.policy(), links, test_recipient)
+    intake = Intake(desk, metrics, outbound.set_aside, heartbeats.take)
     inbound = Inbound(settings.kafka_bootstrap_servers, settings.kafka_group, holder, intake, reception, crew.stop)
     vapid = cache(lambda: Vapid(database.secret("vapid_private", fresh_private()), settings.contact))
     push = PushService(SubscriptionBook(database), vapid, settings.push_services, clock)
@@ -164,6 +168,7 @@ def run(settings: Settings) -> int:
                 work = partial(deliver_until, crew.stop, delivery, delivery_bell, idle)
                 crew.start(f"delivery-{worker}", work)
             crew.start("publishing", lambda: publish_until(crew.stop, publishing, publish_bell))
+            crew.start("heartbeat", lambda: heartbeats.deliver_until(crew.stop))
             crew.start(
                 "ticker",
                 lambda: tick_until(crew.stop, Ticker(desk, metrics, reception, auditor, plan.refresh, circuits)),
@@ -296,7 +301,8 @@ def prepare(
     said = False
     while not crew.stop.is_set():
         try:
-            inbound.from_the_beginning = database.prepare() or inbound.from_the_beginning
+            inbound.from_the_beginning = database.prepare() or database.was_restored() or inbound.from_the_beginning
+            inbound.rewound = database.forget_restored
             with database.writing() as session:
                 release(session, holder)
             signer.prime()

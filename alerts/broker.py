@@ -146,6 +146,8 @@ class Inbound:
         self._stop = stop
         self.from_the_beginning = False
         """Set for a new database: whatever Kafka still has is read again, whatever was committed before."""
+        self.rewound: Callable[[], None] = lambda: None
+        """Called once the broker has it that everything is to be read again."""
         self._rewound: set[TopicPartition] = set()
 
     def run(self) -> None:
@@ -207,7 +209,10 @@ class Inbound:
         new = set(consumer.assignment()) - self._rewound
         if new:
             consumer.seek_to_beginning(*new)
+            starts = {place: OffsetAndMetadata(consumer.position(place), "", -1) for place in new}
+            consumer.commit(starts, timeout_ms=REQUEST_TIMEOUT_MS)
             self._rewound |= new
+            self.rewound()
         return bool(new)
 
     def _work(self, consumer: Any, partition: TopicPartition, records: list[Any]) -> None:

@@ -42,19 +42,28 @@ SetAside = Callable[[Incoming, MessageSetAside], None]
 """Puts a message into the dead letters; returns when the broker has confirmed it."""
 
 
+TakeHeartbeat = Callable[[FindingProduced], None]
+"""Takes a finding of the dead-man's study."""
+
+
 class Taken(StrEnum):
     """What became of a message."""
 
     KEPT = "kept"
     KNOWN = "known"
     SET_ASIDE = "set_aside"
+    HEARTBEAT = "heartbeat"
+    """Of the dead-man's study: nothing is kept."""
 
 
 class Intake:
-    def __init__(self, desk: Desk, metrics: AlertMetrics, set_aside: SetAside) -> None:
+    def __init__(
+        self, desk: Desk, metrics: AlertMetrics, set_aside: SetAside, heartbeat: TakeHeartbeat | None = None
+    ) -> None:
         self._desk = desk
         self._metrics = metrics
         self._set_aside = set_aside
+        self._heartbeat = heartbeat
 
     def take(self, message: Incoming) -> Taken:
         """Work one message.
@@ -76,6 +85,9 @@ class Intake:
 
     def _finding(self, message: Incoming) -> Taken:
         finding = FindingProduced.decode(message.value or b"")
+        if finding.heartbeat and self._heartbeat is not None:
+            self._heartbeat(finding)
+            return Taken.HEARTBEAT
         decision = self._desk.take_finding(finding)
         if decision is None:
             self._metrics.duplicates.inc()

@@ -24,12 +24,15 @@ from alerts.decision import Policy, TellNotAssessable
 from alerts.errors import RotaRefused, SettingsRefused
 from alerts.messages import MessagePart
 from alerts.plan import checked_document
-from alerts.recipients import ChannelKind, Recipients
+from alerts.recipients import ChannelKind, Recipients, Webhook
 from alerts.store.claims import Flood
 from streams.contracts.errors import WeakSecret
 from streams.contracts.identities import IdentityCipher
 
 PREFIX = "TOCSIN_ALERTS_"
+SECRETS_DIR = "TOCSIN_SECRETS_DIR"
+MOUNTED_SECRETS = "/run/secrets"
+"""Where container platforms put secrets. A file there named as a setting is its value; the environment goes first."""
 IDENTITY_KEY_FILE = "TOCSIN_IDENTITY_KEY_FILE"
 BOOTSTRAP_SERVERS = "KAFKA_BOOTSTRAP_SERVERS"
 
@@ -85,6 +88,8 @@ class Settings(BaseSettings):
     """Who can be told; see docs/alerts.md."""
     recipients: str | None = None
     """The recipients document itself, instead of a file."""
+    heartbeat_webhook: Webhook | None = None
+    """Test recipient of the dead-man's study, as JSON: url and secret. No doctor gets that study."""
     oncall_file: Path | None = None
     """Teams, rotations and escalation, taken up when it is new; without any, everybody is told at once."""
     remind_after_seconds: PositiveFloat = 300
@@ -187,7 +192,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """
     _refuse_unknown(environment)
     try:
-        settings = Settings()
+        settings = Settings(_secrets_dir=_secrets_folder(environment))
     except ValidationError as error:
         raise SettingsRefused(_sentence(error)) from None
     except ValueError as error:  # a nested setting that is not JSON
@@ -229,6 +234,11 @@ def unsafe_page(settings: Settings) -> str | None:
             f"and {PREFIX}TLS_KEY_FILE, or {PREFIX}TRUSTED_PROXIES, or for a closed test network {PREFIX}PLAIN_HTTP"
         )
     return None
+
+
+def _secrets_folder(environment: Mapping[str, str]) -> Path | None:
+    folder = Path(environment.get(SECRETS_DIR, MOUNTED_SECRETS))
+    return folder if folder.is_dir() else None
 
 
 def is_loopback(host: str) -> bool:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from dicom_listener import identity
-from dicom_listener.admission import AdmittedObject, PlacedObject, WholeObject, admit
+from dicom_listener.admission import AdmittedObject, PlacedObject, admit
 from dicom_listener.errors import SpoolError, SpoolFull, Unacceptable
+from dicom_listener.heartbeat import is_heartbeat
 from dicom_listener.identities import IdentityRegister, SealedIdentity
 from dicom_listener.incoming import IncomingObject
 from dicom_listener.ledger import AssociationLedger
@@ -67,15 +68,19 @@ class Intake:
         started = self.now()
         self.metrics.bytes_received.inc(incoming.tell())
         placed: PlacedObject | None = None
+        heartbeat = False
         try:
             whole = incoming.whole()
             placed = whole.judged.placed
-            self._accept(whole, ledger)
+            admitted = admit(whole)
+            assert placed is not None  # what is admitted is placed
+            heartbeat = is_heartbeat(placed, admitted, ledger.calling_ae, self.secret)
+            self._accept(placed, admitted, ledger, heartbeat=heartbeat)
         except Unacceptable as error:
             return self._refuse(error.reason, error.comment, placed, ledger, error.status)
         except SpoolError as error:
             reason = RefusalReason.SPOOL_FULL if isinstance(error, SpoolFull) else RefusalReason.SPOOL_FAILED
-            return self._refuse(reason, "not stored, try again", placed, ledger)
+            return self._refuse(reason, "not stored, try again", None if heartbeat else placed, ledger)
         except Exception:  # noqa: BLE001 - the C-STORE boundary: a fault of ours is a status, not a dead association
             journal.exception("an object could not be processed")
             return self._refuse(RefusalReason.INTERNAL_ERROR, "not stored, try again", placed, ledger)
@@ -101,16 +106,15 @@ class Intake:
             self.secret.study_key(placed.study_uid), self.secret.series_key(placed.study_uid, placed.series_uid)
         )
 
-    def _accept(self, whole: WholeObject, ledger: AssociationLedger) -> None:
-        admitted = admit(whole)
-        placed = whole.judged.placed
-        assert placed is not None  # what is admitted is placed
+    def _accept(
+        self, placed: PlacedObject, admitted: AdmittedObject, ledger: AssociationLedger, *, heartbeat: bool
+    ) -> None:
         series = self._reference(placed)
         sop_digest = self.secret.sop_digest(admitted.sop_instance_uid)
         fingerprint = admitted.fingerprint() + series.series_key.encode()
         acquaintance = self.seen.meet(sop_digest, fingerprint, self.now().timestamp())
         try:
-            self._spool(placed, admitted, series, sop_digest, acquaintance, ledger)
+            self._spool(placed, admitted, series, sop_digest, acquaintance, ledger, heartbeat=heartbeat)
         except BaseException:
             self.seen.forget(sop_digest, fingerprint)
             raise
@@ -124,14 +128,16 @@ class Intake:
         sop_digest: str,
         acquaintance: Acquaintance,
         ledger: AssociationLedger,
+        *,
+        heartbeat: bool,
     ) -> None:
         at = self.now()
-        sealed = self._unpublished_identities(placed)
+        sealed = [] if heartbeat else self._unpublished_identities(placed)
         messages = self._opening(series, ledger, at) + [s.message for s in sealed]
         frames = []
         if acquaintance is not Acquaintance.REPEATED:
             conflicting = acquaintance is Acquaintance.CONFLICTING
-            frames = slices(admitted, series, sop_digest, ledger.association, at, conflicting)
+            frames = slices(admitted, series, sop_digest, ledger.association, at, conflicting, heartbeat)
         messages += [message for _, message in frames]
         if messages:
             self.spool.append(messages)

@@ -30,6 +30,7 @@ def slices(
     association: Key,
     accepted_at: datetime,
     conflicting: bool,
+    heartbeat: bool = False,
 ) -> list[tuple[SliceAccepted, OutgoingMessage]]:
     """The event and the message of each frame, in order."""
     result = []
@@ -45,6 +46,7 @@ def slices(
                 "accepted_at": accepted_at,
                 "pixel_sha256": frame.pixel_sha256,
                 "conflicting": conflicting,
+                "heartbeat": heartbeat or None,
                 "SOPClass": admitted.sop_class,
                 **frame.attributes,
             }

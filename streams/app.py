@@ -8,10 +8,12 @@ confirm a write the process ends without committing, and the message is processe
 import asyncio
 import logging
 import os
+import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -66,6 +68,7 @@ def create_app(settings: StreamsSettings) -> faust.App:
         autodiscover=False,
         broker=[f"kafka://{server.strip()}" for server in settings.kafka_bootstrap_servers.split(",")],
         store="memory://",
+        datadir=Path(tempfile.gettempdir()) / "tocsin-streams",  # Faust makes it; nothing is ever kept in it
         processing_guarantee="at_least_once",
         web_enabled=False,
         topic_allow_declare=True,

@@ -128,6 +128,8 @@ class StreamsMetrics(Instruments):
         self.closings.labels(str(closed_by)).inc()
 
     def finding_published(self, finding: FindingProduced) -> None:
+        if finding.heartbeat:
+            return
         self.findings.labels(finding.status).inc()
         clocks = finding.clocks
         if finding.outcome is Outcome.POSITIVE and finding.revision == 1 and clocks.decisive_slice:

@@ -131,7 +131,8 @@ class SeriesProcessor:
         state.change(outcome=verdict.outcome)
         await self.store.save(state, entries)
         self._open.pop(tick.series_key, None)
-        self.metrics.series_closed(verdict.outcome, reason)
+        if not state.summary.heartbeat:
+            self.metrics.series_closed(verdict.outcome, reason)
 
     # Time
 
@@ -336,6 +337,7 @@ class SeriesProcessor:
                 produced=now,
             ),
             calling_ae=summary.calling_ae,
+            heartbeat=summary.heartbeat or None,
         )
 
     async def _key_slices(self, state: SeriesState, model: OpenModel | None, outcome: Outcome) -> tuple[KeySlice, ...]:

@@ -115,6 +115,8 @@ class SeriesSummary(Record):
     last_event: AwareDatetime
     """When the last thing happened that is known of this series, by the listener's clock, never after our own."""
     calling_ae: str | None = None
+    heartbeat: bool | None = None
+    """Every frame so far is of the dead-man's study; one that is not makes the series a patient's, for good."""
     expected: int | None = None
     """Slices that the headers announce: frames of a multi-frame object, or ImagesInAcquisition."""
     expected_closes: bool = False
@@ -290,6 +292,7 @@ def note_arrival(state: SeriesState, header: SliceAccepted, now: AwareDatetime) 
         last_event=max(summary.last_event, min(header.accepted_at, now)),
         expected=expected if expected is not None else summary.expected,
         expected_closes=header.number_of_frames > 1,
+        heartbeat=header.heartbeat is True and summary.heartbeat is not False,
         associations={header.association: AssociationAccount(), **summary.associations},
         closed_by=None,
         closed_at=None,

@@ -5,9 +5,13 @@ import sys
 import typer
 
 from alerts.errors import AlertsError
-from tocsin.commands import audit, bench, deadletter, model, oncall, token, user
+from tocsin.commands import audit, bench, deadletter, model, oncall, token, topics, user
+from tocsin.commands.backup import backup, restore
+from tocsin.commands.case import case
 from tocsin.commands.demo import demo
+from tocsin.commands.heartbeat import heartbeat
 from tocsin.commands.read import read
+from tocsin.commands.replay import replay
 from tocsin.commands.selftest import selftest
 from tocsin.commands.send import send
 from tocsin.commands.status import status
@@ -22,13 +26,30 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Streaming emergency triage for head CT. Not a medical device.",
 )
-for command in (up, demo, send, synth, read, status, selftest, model.train, model.calibrate, model.evaluate):
+for command in (
+    up,
+    demo,
+    send,
+    synth,
+    read,
+    status,
+    case,
+    backup,
+    restore,
+    replay,
+    selftest,
+    heartbeat,
+    model.train,
+    model.calibrate,
+    model.evaluate,
+):
     app.command()(command)
 app.add_typer(oncall.app, name="oncall")
 app.add_typer(audit.app, name="audit")
 app.add_typer(deadletter.app, name="deadletter")
 app.add_typer(user.app, name="user")
 app.add_typer(token.app, name="token")
+app.add_typer(topics.app, name="topics")
 app.add_typer(bench.app, name="bench")
 app.add_typer(model.app, name="model")
 

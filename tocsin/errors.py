@@ -8,7 +8,9 @@ TocsinError
 ├── DataDirectoryInUse another Tocsin runs on the same data directory
 ├── ServiceFailed      a service did not become ready
 ├── NodeNotRunning     a command needs a running node, and there is none
+├── NoHeartbeatStudy   the model finds no bleed in any head of the dead-man's study
 ├── ScannerFailed      an association could not be made, or the peer refused objects
+├── BackupRefused      a backup of the alert store is damaged, or none
 └── BadRequest         an argument that makes no sense
 """
 
@@ -46,6 +48,14 @@ class NodeNotRunning(TocsinError):
 
 
 class ScannerFailed(TocsinError):
+    pass
+
+
+class NoHeartbeatStudy(TocsinError):
+    pass
+
+
+class BackupRefused(TocsinError):
     pass
 
 

@@ -22,6 +22,7 @@ from monitoring.lag import BrokerMetrics
 from monitoring.metrics import LATENCY_BUCKETS_SECONDS
 from monitoring.settings import MonitoringSettings
 from streams.metrics import StreamsMetrics
+from tocsin.heartbeat_metrics import HeartbeatMetrics
 
 UNITS = {"timestamp_seconds": "Unix seconds", "seconds": "seconds", "bytes": "bytes", "messages": "messages"}
 PREAMBLE = f"""\
@@ -60,6 +61,7 @@ SERVICES: tuple[tuple[str, str, Callable[[CollectorRegistry], object]], ...] = (
     ("dicom_listener", "port 9101, further processes on the ports behind it", ListenerMetrics),
     ("streams", "port 9102", _streams),
     ("alerts", "port 9103", AlertMetrics),
+    ("heartbeat", "port 9105", HeartbeatMetrics),
     ("monitoring", "port 9104: the watch at the broker, `python -m monitoring`", _broker),
     ("Every service", "of its machine and its process", _host),
 )

@@ -5,6 +5,7 @@ how they find each other.
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
@@ -56,6 +57,8 @@ class Addresses:
     monitoring_metrics_port: int = 9104
     kafka_bootstrap_servers: str | None = None
     """Of a cluster that is there already; then none is started."""
+    heartbeat_metrics_port: int = 9105
+    heartbeat_webhook_port: int = 9106
 
     @classmethod
     def on_free_ports(cls, workers: int = 1, listeners: int = 1) -> "Addresses":
@@ -135,6 +138,8 @@ class Node:
     say: Say
     extra: dict[str, dict[str, str]] = field(default_factory=dict)
     processes: dict[str, Supervised] = field(default_factory=dict)
+    heartbeat_seconds: float | None = None
+    """Between two dead-man's studies; None: there are none."""
     serving: bool = False
     """All services have been ready once."""
 
@@ -183,6 +188,8 @@ class Node:
             self._supervise(spec)
         self._record()
         await asyncio.gather(*(self._wait_ready(name) for name in self.addresses.metrics_ports()))
+        if self.heartbeat_seconds is not None:
+            self._supervise(self._heartbeat())
         self._record()
 
     async def _start_kafka(self) -> None:
@@ -204,7 +211,7 @@ class Node:
 
     async def _stop(self) -> None:
         self.say("Stopping")
-        for name in ("monitoring", "listener", *self.addresses.streams_metrics_ports(), "alerts", "kafka"):
+        for name in ("heartbeat", "monitoring", "listener", *self.addresses.streams_metrics_ports(), "alerts", "kafka"):
             if name in self.processes:
                 await self.processes[name].stop()
         self.directory.node_file.unlink(missing_ok=True)
@@ -243,7 +250,7 @@ class Node:
 
     # The services
 
-    def _service(self, name: str, module: str, settings: dict[str, str]) -> ProcessSpec:
+    def _service(self, name: str, module: str, settings: dict[str, str], *arguments: str) -> ProcessSpec:
         environment = {
             **os.environ,
             "PYTHONUNBUFFERED": "1",
@@ -251,7 +258,8 @@ class Node:
             **settings,
             **self.extra.get(name, {}),
         }
-        return ProcessSpec(name, [sys.executable, "-m", module], environment, self.directory.logs / f"{name}.log")
+        command = [sys.executable, "-m", module, *arguments]
+        return ProcessSpec(name, command, environment, self.directory.logs / f"{name}.log")
 
     def _listener(self) -> ProcessSpec:
         return self._service(
@@ -285,11 +293,39 @@ class Node:
             },
         )
 
+    def _heartbeat(self) -> ProcessSpec:
+        """Its own command, as in compose; it chooses its head first, so nothing waits for it."""
+        return self._service(
+            "heartbeat",
+            "tocsin",
+            {
+                "TOCSIN_SITE_SECRET_FILE": str(self.directory.site_secret),
+                "TOCSIN_HEARTBEAT_TO": str(self._dicom_port_from_here()),
+                "TOCSIN_HEARTBEAT_EVERY_SECONDS": str(self.heartbeat_seconds),
+                "TOCSIN_HEARTBEAT_WEBHOOK": self._heartbeat_webhook(),
+                "TOCSIN_HEARTBEAT_WEBHOOK_PORT": str(self.addresses.heartbeat_webhook_port),
+                "TOCSIN_HEARTBEAT_METRICS_PORT": str(self.addresses.heartbeat_metrics_port),
+            },
+            "heartbeat",
+        )
+
+    def _dicom_port_from_here(self) -> str:
+        at = self.addresses
+        host = LOOPBACK if at.dicom_host in ("0.0.0.0", "::") else at.dicom_host  # noqa: S104 - compared, not bound
+        return f"{at.ae_title}@{host}:{at.dicom_port}"
+
+    def _heartbeat_webhook(self) -> str:
+        """The test recipient, for both ends: signed with a secret that this node's site secret makes."""
+        secret = hashlib.sha256(b"heartbeat webhook\0" + self.directory.site_secret.read_bytes()).hexdigest()
+        url = f"http://{LOOPBACK}:{self.addresses.heartbeat_webhook_port}/alerts"
+        return json.dumps({"url": url, "secret": secret})
+
     def _alerts(self) -> ProcessSpec:
         return self._service(
             "alerts",
             "alerts",
             {
+                "TOCSIN_ALERTS_HEARTBEAT_WEBHOOK": self._heartbeat_webhook(),
                 "TOCSIN_IDENTITY_KEY_FILE": str(self.directory.identity_key),
                 "TOCSIN_ALERTS_DATABASE_URL": self.directory.database_url,
                 "TOCSIN_ALERTS_HOST": self.addresses.web_host,

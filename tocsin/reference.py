@@ -16,12 +16,14 @@ from dicom_listener.settings import Settings as ListenerSettings
 from monitoring.settings import MonitoringSettings
 from streams.contracts.topics import ALL
 from streams.settings import StreamsSettings
+from tocsin.heartbeat_settings import HeartbeatSettings
 
 SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("dicom_listener", ListenerSettings),
     ("streams", StreamsSettings),
     ("alerts", AlertsSettings),
     ("monitoring", MonitoringSettings),
+    ("heartbeat", HeartbeatSettings),
 )
 
 

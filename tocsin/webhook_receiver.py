@@ -1,4 +1,4 @@
-"""A webhook receiver for demonstrations and checks: takes signed alerts on loopback and remembers when they came."""
+"""A webhook receiver for demonstrations, checks and the dead-man's study: remembers when signed alerts came."""
 
 import hashlib
 import hmac
@@ -15,13 +15,20 @@ SIGNATURE_HEADER = "Tocsin-Signature"
 
 
 class WebhookReceiver:
-    """Listens on a free port. ``received`` holds (instant, message) of every alert whose signature is right."""
+    """``received`` holds (instant, message) of every alert whose signature is right.
 
-    def __init__(self, secret: str) -> None:
+    Args:
+        host, port: where it listens; a free port of this machine by default.
+
+    Raises:
+        OSError: it cannot listen there.
+    """
+
+    def __init__(self, secret: str, host: str = LOOPBACK, port: int = 0) -> None:
         self._secret = secret.encode()
         self._lock = Lock()
         self._received: list[tuple[datetime, dict[str, Any]]] = []
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), _handler(self))
+        self._server = ThreadingHTTPServer((host, port), _handler(self))
         Thread(target=self._server.serve_forever, name="webhook receiver", daemon=True).start()
 
     @property
@@ -33,14 +40,23 @@ class WebhookReceiver:
         with self._lock:
             return list(self._received)
 
+    def forget(self) -> None:
+        """Drop what came until now."""
+        with self._lock:
+            self._received.clear()
+
     def take(self, signature: str, body: bytes) -> HTTPStatus:
         """Check one request and keep it."""
         parts = dict(part.partition("=")[::2] for part in signature.split(","))
         expected = hmac.new(self._secret, parts.get("t", "").encode() + b"." + body, hashlib.sha256).hexdigest()
         if not hmac.compare_digest(expected, parts.get("v1", "")):
             return HTTPStatus.UNAUTHORIZED
+        try:
+            message = json.loads(body)
+        except ValueError:
+            return HTTPStatus.BAD_REQUEST
         with self._lock:
-            self._received.append((datetime.now(UTC), json.loads(body)))
+            self._received.append((datetime.now(UTC), message))
         return HTTPStatus.NO_CONTENT
 
     def close(self) -> None:

@@ -20,6 +20,9 @@ from alerts.errors import SettingsRefused, StoreRefused, StoreUnavailable
 from alerts.store.schema import Meta
 from alerts.store.upgrade import upgrade
 
+RESTORED = "restored_at"
+"""Name of the mark that a restored store carries: whatever Kafka still has must be read again."""
+
 SQLITE_BUSY_SECONDS = 5
 POSTGRESQL_CONNECT_SECONDS = 2
 POSTGRESQL_STATEMENT_MS = 5000
@@ -91,6 +94,18 @@ class Database:
                 kept = Meta(name=name, value=fresh.hex())
                 session.add(kept)
             return bytes.fromhex(kept.value)
+
+    def was_restored(self) -> bool:
+        """Whether this is a backup whose later findings have not been asked of Kafka again yet."""
+        with self.reading() as session:
+            return session.get(Meta, RESTORED) is not None
+
+    def forget_restored(self) -> None:
+        """Kafka is being read again."""
+        with self.writing() as session:
+            mark = session.get(Meta, RESTORED)
+            if mark is not None:
+                session.delete(mark)
 
     def touch(self) -> None:
         """Write something, to see whether it can be done.

@@ -4,7 +4,7 @@ Every series that entered ends as exactly one :class:`Outcome`. *Not analysed* i
 """
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -236,6 +236,8 @@ class FindingProduced(Event):
     model: Model | None = None
     clocks: Clocks
     calling_ae: str | None = None
+    heartbeat: Literal[True] | None = None
+    """Of the dead-man's study, every slice of it: told to the test recipient, to no doctor, and counted nowhere."""
 
     @model_validator(mode="after")
     def _status_fits_outcome(self) -> Self:

@@ -46,6 +46,10 @@ class SiteSecret:
     def sop_digest(self, sop_instance_uid: str) -> Key:
         return self._key("sop", sop_instance_uid)
 
+    def heartbeat_seal(self, study_uid: str, series_uid: str, sop_uid: str, pixel_sha256: str) -> Key:
+        """What marks an object of the dead-man's study: see :mod:`streams.contracts.heartbeat`."""
+        return self._key("heartbeat", study_uid, series_uid, sop_uid, pixel_sha256)
+
     def _key(self, kind: str, *parts: str) -> Key:
         message = "\0".join((kind, *parts)).encode()
         return hmac.new(self._secret, message, hashlib.sha256).hexdigest()[:32]

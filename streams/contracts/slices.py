@@ -45,6 +45,9 @@ class SliceAccepted(Event):
     conflicting: bool = False
     """The same SOP Instance UID came before with other bytes; both are kept."""
 
+    heartbeat: Literal[True] | None = None
+    """An object of the dead-man's study, by its seal; never of a patient."""
+
     SOPClass: Keyword
     TransferSyntax: Keyword
     Modality: CodeString

@@ -52,8 +52,8 @@ class UpNode:
     ) -> "UpNode":
         doctor = WebhookReceiver(WEBHOOK_SECRET)
         recipients = {"recipients": [{"name": "doctor", "webhook": {"url": doctor.url, "secret": WEBHOOK_SECRET}}]}
-        first = first_port or free_run(8)
-        dicom_port, web_port, kafka_port, _controller, metrics_port, *_ = range(first, first + 8)
+        first = first_port or free_run(10)
+        dicom_port, web_port, kafka_port, _controller, metrics_port, *_ = range(first, first + 10)
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TOCSIN_")}
         environment |= {"TOCSIN_ALERTS_RECIPIENTS": json.dumps(recipients), **(extra_environment or {})}
         with (root / "up.log").open("wb") as log:

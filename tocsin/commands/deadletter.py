@@ -21,6 +21,7 @@ from streams.contracts.topics import ALL, DEADLETTERS, MAX_MESSAGE_BYTES
 from tocsin.commands.up import DataDir, directory_of
 from tocsin.console import err, out
 from tocsin.errors import BadRequest, KafkaUnavailable
+from tocsin.kafka import reading
 from tocsin.node import running_node
 
 app = typer.Typer(no_args_is_help=True, help="Messages that could not be processed: list, show, replay.")
@@ -38,7 +39,7 @@ Id = Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="as shown by
 def list_(kafka: Servers = None, data_dir: DataDir = None) -> None:
     """All dead letters, oldest first; then what no topic takes, which lies in files of the spool."""
     table = Table("Id", "When", "From", "Reason", "Detail", "Bytes")
-    for record in _all(_servers(kafka, data_dir)):
+    for record in _all(servers_of(kafka, data_dir)):
         note = _note(record)
         table.add_row(
             f"{record.partition}:{record.offset}",
@@ -69,7 +70,7 @@ def show(
     save: Annotated[Path | None, typer.Option(help="write the message's value to this file")] = None,
 ) -> None:
     """One dead letter: its note and its headers; the value can be saved."""
-    record = _one(_servers(kafka, data_dir), identifier)
+    record = _one(servers_of(kafka, data_dir), identifier)
     out.print(f"key: {(record.key or b'').decode(errors='replace')}", markup=False)
     for name, value in record.headers:
         out.print(f"header {name}: {value.decode(errors='replace')}", markup=False)
@@ -82,7 +83,7 @@ def show(
 @app.command()
 def replay(identifier: Id, kafka: Servers = None, data_dir: DataDir = None) -> None:
     """Put a dead letter back on the topic it came from, as it was; it stays in the dead letters too."""
-    servers = _servers(kafka, data_dir)
+    servers = servers_of(kafka, data_dir)
     record = _one(servers, identifier)
     note = _note(record)
     if note is None or note.source_topic not in {topic.name for topic in ALL if topic is not DEADLETTERS}:
@@ -104,7 +105,8 @@ def replay(identifier: Id, kafka: Servers = None, data_dir: DataDir = None) -> N
     out.print(f"{identifier} is on {note.source_topic} again, at {place.partition}:{place.offset}")
 
 
-def _servers(kafka: str | None, data_dir: Path | None) -> str:
+def servers_of(kafka: str | None, data_dir: Path | None) -> str:
+    """The cluster that is asked for, else that of the running node."""
     return kafka or running_node(directory_of(data_dir)).addresses.bootstrap_servers
 
 
@@ -122,17 +124,7 @@ def _consumer(servers: str) -> KafkaConsumer:
 
 
 def _all(servers: str) -> Iterator[Any]:
-    consumer = _consumer(servers)
-    try:
-        places = [TopicPartition(DEADLETTERS.name, p) for p in consumer.partitions_for_topic(DEADLETTERS.name) or ()]
-        ends = consumer.end_offsets(places)
-        consumer.assign(places)
-        consumer.seek_to_beginning(*places)
-        while any(consumer.position(place) < ends[place] for place in places):
-            for records in consumer.poll(POLL_MS).values():
-                yield from records
-    finally:
-        consumer.close()
+    return reading.records(servers, DEADLETTERS.name)
 
 
 def _one(servers: str, identifier: str) -> Any:

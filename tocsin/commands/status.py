@@ -1,46 +1,96 @@
-"""``tocsin status``: is the node well? One screen."""
+"""``tocsin status``: is the node well? One screen, once or live."""
 
 import json
+import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 from prometheus_client.parser import text_string_to_metric_families
+from rich.live import Live
 from rich.table import Table
 
 from tocsin.commands.up import DataDir, directory_of
 from tocsin.console import out
+from tocsin.data_directory import DataDirectory
 from tocsin.node import RunningNode, running_node
 from tocsin.ports import LOOPBACK
 
 TIMEOUT_SECONDS = 3.0
 
-FIGURES = {
-    "listener": (
-        "tocsin_listener_slices_accepted",
-        "tocsin_listener_objects_refused",
-        "tocsin_listener_spool_messages",
-    ),
-    "streams": ("tocsin_streams_slices", "tocsin_streams_open_series", "tocsin_streams_findings"),
-    "alerts": ("tocsin_alerts_notifications", "tocsin_alerts_unacknowledged"),
+EVERY_SECONDS = 1.0
+
+FIGURES: dict[str, dict[str, str]] = {
+    "listener": {
+        "slices accepted": "tocsin_listener_slices_accepted",
+        "associations open": "tocsin_listener_associations_open",
+        "waiting in the spool": "tocsin_listener_spool_messages",
+        "oldest in the spool, s": "tocsin_listener_spool_oldest_seconds",
+        "objects refused": "tocsin_listener_objects_refused",
+    },
+    "streams": {
+        "slices taken in": "tocsin_streams_slices",
+        "slices behind": "tocsin_streams_slices_behind",
+        "series arriving": "tocsin_streams_open_series",
+        "findings": "tocsin_streams_findings",
+        "dead letters": "tocsin_streams_deadletters",
+    },
+    "alerts": {
+        "alerts unanswered": "tocsin_alerts_unacknowledged",
+        "oldest unanswered, s": "tocsin_alerts_unacknowledged_oldest_seconds",
+        "messages owed": "tocsin_alerts_outbox_depth",
+        "messages failed for good": "tocsin_alerts_outbox_failed",
+        "people who are told": "tocsin_alerts_recipients",
+        "auditor's findings": "tocsin_alerts_audit_violations",
+    },
+    "heartbeat": {
+        "studies sent": "tocsin_heartbeat_beats",
+        "of these failed": "tocsin_heartbeat_failures",
+    },
 }
-"""Metric families shown per service: summed over their labels."""
+"""Per service: what is shown, and the metric family behind it, summed over its labels."""
+
+HEARTBEAT_AT = "tocsin_heartbeat_last_success_timestamp_seconds"
 
 
 def status(
     data_dir: DataDir = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
+    live: Annotated[bool, typer.Option("--live", help="look again every second, until Ctrl-C")] = False,
 ) -> None:
-    """Show each service of the running node. Exit status 1 when any of them is not ready."""
-    node = running_node(directory_of(data_dir))
-    services = {name: _look(port) for name, port in node.addresses.metrics_ports().items()}
+    """Show each service of the running node: what waits, what is open, what is wrong.
+
+    Exit status 1 when any of them is not ready.
+    """
+    directory = directory_of(data_dir)
+    if live:
+        _follow(directory)
+        return
+    node = running_node(directory)
+    services = _services(node)
     if as_json:
         out.print_json(json.dumps({"page": node.addresses.page_url, "pids": node.pids, "services": services}))
     else:
         out.print(_table(node, services))
     if not all(service["ready"] for service in services.values()):
         raise typer.Exit(1)
+
+
+def _follow(directory: DataDirectory) -> None:
+    with Live(console=out, auto_refresh=False) as screen, suppress(KeyboardInterrupt):
+        while True:
+            node = running_node(directory)
+            screen.update(_table(node, _services(node)), refresh=True)
+            time.sleep(EVERY_SECONDS)
+
+
+def _services(node: RunningNode) -> dict[str, dict[str, object]]:
+    ports = node.addresses.metrics_ports()
+    if node.pids.get("heartbeat"):
+        ports["heartbeat"] = node.addresses.heartbeat_metrics_port
+    return {name: _look(port) for name, port in ports.items()}
 
 
 def _look(port: int) -> dict[str, object]:
@@ -79,10 +129,12 @@ def _table(node: RunningNode, services: dict[str, dict[str, object]]) -> Table:
         state = "[green]ready[/green]" if service["ready"] else f"[red]{'; '.join(failures.values())}[/red]"
         service_kind = name.partition("-")[0]
         shown = "\n".join(
-            f"{metric.removeprefix(f'tocsin_{service_kind}_')} {figures[metric]:g}"
-            for metric in FIGURES.get(service_kind, ())
+            f"{words} {figures[metric]:.0f}"
+            for words, metric in FIGURES.get(service_kind, {}).items()
             if metric in figures
         )
+        if figures.get(HEARTBEAT_AT):
+            shown += f"\nlast came back, s ago {time.time() - figures[HEARTBEAT_AT]:.0f}"
         table.add_row(name, str(node.pids.get(name) or "–"), state, shown)
     if "kafka" in node.pids:
         table.add_row("kafka", str(node.pids["kafka"] or "–"), node.addresses.bootstrap_servers, "")

@@ -17,6 +17,8 @@ from tocsin.kafka.topics import TopicLayout
 from tocsin.node import Addresses, Node, with_environment
 from tocsin.ports import LOOPBACK
 
+SHORTEST_BEAT_SECONDS = 10.0
+
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="where spool, Kafka, alerts and secrets live", envvar="TOCSIN_DATA_DIR"),
@@ -48,6 +50,14 @@ def up(
         int,
         typer.Option(help="processes that listen on the DICOM port", min=1, max=16, envvar="TOCSIN_LISTENER_PROCESSES"),
     ] = 1,
+    heartbeat: Annotated[
+        float,
+        typer.Option(
+            help="minutes between two dead-man's studies to a test recipient; 0: none",
+            min=0,
+            envvar="TOCSIN_HEARTBEAT_MINUTES",
+        ),
+    ] = 0,
 ) -> None:
     """Run Kafka, listener, streams, alerts and monitoring on this machine; what crashes is started again.
 
@@ -68,9 +78,12 @@ def up(
         workers=workers,
         listeners=listeners,
         monitoring_metrics_port=metrics_port + 3,
+        heartbeat_metrics_port=metrics_port + 4,
+        heartbeat_webhook_port=metrics_port + 5,
     )
     show_log()
-    asyncio.run(_run(Node(directory_of(data_dir), with_environment(addresses), say)))
+    seconds = max(heartbeat * 60, SHORTEST_BEAT_SECONDS) if heartbeat else None
+    asyncio.run(_run(Node(directory_of(data_dir), with_environment(addresses), say, heartbeat_seconds=seconds)))
 
 
 def say(text: str) -> None:

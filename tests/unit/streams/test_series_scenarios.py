@@ -441,3 +441,28 @@ def test_a_positive_finding_carries_measurements_and_a_negative_none(worker: Wor
     scan(clean)
     clean.wait(3)
     assert clean.last.measurements is None
+
+
+def test_a_dead_man_s_study_is_marked_and_counted_nowhere(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in HEAD:
+        worker.send(a_slice(number, heartbeat=True), BLEED if number == 14 else CLEAN)
+    worker.account(LedgerKind.RELEASED, len(HEAD))
+    worker.wait(3)
+    assert worker.story == ["provisional", "final"]
+    assert [finding.heartbeat for finding in worker.findings] == [True, True]
+    count = worker.processor.metrics.registry.get_sample_value
+    assert count("tocsin_streams_series_total", {"outcome": "positive"}) == 0
+    assert count("tocsin_streams_findings_total", {"status": "final"}) == 0
+
+
+@pytest.mark.parametrize("patient_s", [1, 20, 28])
+def test_one_slice_that_is_not_the_dead_man_s_makes_the_series_a_patient_s(worker: Worker, patient_s: int) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in HEAD:
+        mark = None if number == patient_s else True
+        worker.send(a_slice(number, heartbeat=mark), BLEED if number == 14 else CLEAN)
+    worker.account(LedgerKind.RELEASED, len(HEAD))
+    worker.wait(3)
+    assert worker.last.outcome is Outcome.POSITIVE
+    assert worker.last.heartbeat is None
