@@ -61,7 +61,7 @@ BLAST_CT = Program(
     arguments=("--input", "{input}", "--output", "{output}", "--device", "cpu"),
     result="blast-ct.nii.gz",
     classes={1: "intraparenchymal", 2: "extra-axial", 3: "perilesional oedema", 4: "intraventricular"},
-    install_hint="pip install git+https://github.com/biomedia-mira/blast-ct (its weights come with it)",
+    install_hint="pip install blast-ct (it fetches its weights at the first run)",
 )
 """Keeps its intermediate files in one fixed folder: run one at a time on a machine."""
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from triage_models.framing import clip_window, head_box
+from triage_models.training.alignment import Pooled, misalignment
 from triage_models.training.augmentation import Batch, Strength, distort, frame, mixed
 from triage_models.training.measures import auc
 from triage_models.training.network import SliceNetwork, Widths
@@ -47,16 +48,19 @@ class Recipe:
     bfloat16: bool = True
     start: str | None = None
     """The recipe whose best weights this one goes on from: a warm restart (Loshchilov, ICLR 2017)."""
+    alignment: float = 0.0
+    """Weight of the discrepancy between the two generators' features; 0: they are not compared."""
 
 
 @dataclass
 class Slices:
-    """All slices in memory as tensors, with the head's box of each."""
+    """All slices in memory as tensors, with the head's box of each; `sources`: 1 for slices drawn one by one."""
 
     images: Tensor
     masks: Tensor
     boxes: Tensor
     labels: Tensor
+    sources: Tensor
     shards: frozenset[str]
 
     def __len__(self) -> int:
@@ -78,10 +82,10 @@ def read_slices(folder: Path, known: Slices | None = None) -> Slices:
     parts = [part for part in (known, *(_from_shard(path.name, load_shard(path)) for path in new)) if part is not None]
     if len(parts) == 1:
         return parts[0]
-    images, masks, boxes, labels = (
-        torch.cat([getattr(p, name) for p in parts]) for name in ("images", "masks", "boxes", "labels")
+    images, masks, boxes, labels, sources = (
+        torch.cat([getattr(p, name) for p in parts]) for name in ("images", "masks", "boxes", "labels", "sources")
     )
-    return Slices(images, masks, boxes, labels, frozenset(name for p in parts for name in p.shards))
+    return Slices(images, masks, boxes, labels, sources, frozenset(name for p in parts for name in p.shards))
 
 
 def _from_shard(name: str, shard: Shard) -> Slices:
@@ -91,8 +95,14 @@ def _from_shard(name: str, shard: Shard) -> Slices:
         torch.from_numpy(shard.masks),
         torch.from_numpy(boxes),
         torch.from_numpy(shard.labels),
+        torch.full((len(shard.labels),), _source(shard)),
         frozenset({name}),
     )
+
+
+def _source(shard: Shard) -> int:
+    """Heads give several slices each, drawings one."""
+    return int(len(np.unique(shard.heads)) == len(shard.heads))
 
 
 def _box(image: NDArray[np.uint8]) -> tuple[float, float, float, float]:
@@ -154,11 +164,12 @@ def fit(recipe: Recipe, train: Path, validation: Path, out: Path, start: Path | 
     history: list[dict[str, float]] = []
     best = -1.0
     generator = torch.Generator().manual_seed(recipe.seed)
+    pooled = Pooled(network.embed) if recipe.alignment else None
     epoch, data = 0, read_slices(train)
     started = time.monotonic()
     while (progress := _progress(recipe, average, started)) < 1:
         data = read_slices(train, data)
-        loss = _epoch(network, optimizer, average, data, recipe, generator, started)
+        loss = _epoch(network, optimizer, average, data, recipe, generator, started, pooled)
         shadow = SliceNetwork(recipe.widths)
         shadow.load_state_dict(average.state)
         figures = evaluate(shadow, held_out, recipe)
@@ -198,6 +209,7 @@ def _epoch(
     recipe: Recipe,
     g: torch.Generator,
     started: float,
+    pooled: Pooled | None = None,
 ) -> float:
     network.train()
     total, count = 0.0, 0
@@ -211,6 +223,9 @@ def _epoch(
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
             outputs = network(batch.hu.contiguous(memory_format=torch.channels_last))
         loss = loss_of((outputs[0].float(), outputs[1].float(), outputs[2]), batch)
+        if pooled is not None and pooled.last is not None:
+            apart = misalignment(pooled.last.float(), data.sources[index], batch.labels[:, 0])
+            loss = loss + recipe.alignment * apart
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
