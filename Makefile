@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check faults setup clean
+.PHONY: demo test check faults vendor setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/tocsin demo --exit --report demo-report.json
@@ -23,6 +23,10 @@ check: $(VENV)/.ready-dev
 # The whole fault matrix as a table: every crash point of every service, bad networks, full disks; about ten minutes.
 faults: $(VENV)/.ready-dev
 	$(BIN)/python -m tests.faults
+
+# NiiVue for the page's MPR and 3-D view, from npm; the result is committed. Needs npm.
+vendor: $(VENV)/.ready-dev
+	$(BIN)/python -m tests.support.vendoring
 
 setup: $(VENV)/.ready-dev
 

@@ -34,10 +34,12 @@ from alerts.crew import Crew
 from alerts.delivery import DOZE_SECONDS, LOOK_SECONDS, Delivery, deliver_until
 from alerts.desk import Desk
 from alerts.errors import SettingsRefused, StoreUnavailable
+from alerts.hanging import PictureIntake, take_down_until
 from alerts.heartbeat import Heartbeats
 from alerts.intake import Intake
 from alerts.links import Links, LinkSigner
 from alerts.metrics import AlertMetrics
+from alerts.pacs import PacsLink
 from alerts.plan import Plan
 from alerts.ports import Clock
 from alerts.publishing import Publishing, publish_until
@@ -45,6 +47,7 @@ from alerts.revealing import revealing
 from alerts.settings import PREFIX, Settings, load_cipher, load_oncall, load_recipients, load_settings
 from alerts.store.claims import release
 from alerts.store.database import Database
+from alerts.store.gallery import Gallery, address_beside
 from alerts.store.subscriptions import SubscriptionBook
 from alerts.switchboard import Switchboard
 from alerts.ticker import Ticker, tick_until
@@ -56,6 +59,7 @@ from monitoring.exposition import Exposition
 from monitoring.health import Health
 from monitoring.host import HostMetrics
 from monitoring.journal import open_journal
+from streams.contracts.topics import FINDINGS, IDENTITIES, PICTURES
 
 log = logging.getLogger("alerts")
 
@@ -89,6 +93,7 @@ def run(settings: Settings) -> int:
     clock = SystemClock()
     oncall_text = load_oncall(settings, recipients, clock.now())
     database = Database(settings.database_url)
+    gallery = Gallery(settings.pictures_url or address_beside(settings.database_url))
     door = listen(settings.host, settings.port)
     open_journal("alerts", settings.log_level)
     quiet_libraries()
@@ -113,11 +118,15 @@ def run(settings: Settings) -> int:
     desk = Desk(database, clock, settings.policy(), recipients, plan, links, wake, parts, metrics.answered)
     outbound = Outbound(settings.kafka_bootstrap_servers)
     publisher = Outbound(settings.kafka_bootstrap_servers)
+    pictures_aside = Outbound(settings.kafka_bootstrap_servers)
     reception, auditor = Reception(clock, metrics), Auditor()
     test_recipient = WebhookChannel(settings.heartbeat_webhook, clock) if settings.heartbeat_webhook else None
     heartbeats = Heartbeats(database.touch, clock, settings.policy(), links, test_recipient)
     intake = Intake(desk, metrics, outbound.set_aside, heartbeats.take)
-    inbound = Inbound(settings.kafka_bootstrap_servers, settings.kafka_group, holder, intake, reception, crew.stop)
+    servers, group = settings.kafka_bootstrap_servers, settings.kafka_group
+    inbound = Inbound(servers, (FINDINGS, IDENTITIES), group, holder, intake, reception, crew.stop)
+    hanger = PictureIntake(gallery, clock, metrics, pictures_aside.set_aside)
+    pictures = Inbound(servers, (PICTURES,), f"{group}-pictures", holder, hanger, None, crew.stop)
     vapid = cache(lambda: Vapid(database.secret("vapid_private", fresh_private()), settings.contact))
     push = PushService(SubscriptionBook(database), vapid, settings.push_services, clock)
     switchboard = Switchboard.of(recipients, settings.smtp, push, clock)
@@ -151,6 +160,8 @@ def run(settings: Settings) -> int:
         views=Views(database, clock),
         entrance=entrance_of(settings, database, clock, url),
         health=health,
+        gallery=gallery,
+        pacs=PacsLink(settings.pacs_url) if settings.pacs_url else None,
         plan=plan,
         push=push,
         circuits=circuits,
@@ -162,7 +173,8 @@ def run(settings: Settings) -> int:
     server = web_server(create_app(context, house_of(settings)), settings)
     crew.start("web", lambda: server.run(sockets=[door]))
     try:
-        if prepare(database, signer, holder, inbound, desk, lambda: plan.start(oncall_text), crew):
+        stores, consumers = (database, gallery), (inbound, pictures)
+        if prepare(stores, signer, holder, consumers, desk, lambda: plan.start(oncall_text), crew):
             for worker in range(settings.workers):
                 idle = DOZE_SECONDS if worker else LOOK_SECONDS
                 work = partial(deliver_until, crew.stop, delivery, delivery_bell, idle)
@@ -174,6 +186,9 @@ def run(settings: Settings) -> int:
                 lambda: tick_until(crew.stop, Ticker(desk, metrics, reception, auditor, plan.refresh, circuits)),
             )
             crew.start("consumer", inbound.run)
+            crew.start("pictures", pictures.run)
+            keep = timedelta(hours=settings.pictures_keep_hours)
+            crew.start("pictures-down", lambda: take_down_until(crew.stop, gallery, clock, keep))
             log.info("ready", extra={"url": url, "metrics_port": exposition.port})
         return watch(crew)
     finally:
@@ -183,8 +198,10 @@ def run(settings: Settings) -> int:
         crew.join(JOIN_SECONDS)
         outbound.close()
         publisher.close()
+        pictures_aside.close()
         exposition.close()
         database.close()
+        gallery.close()
         log.info("stopped")
 
 
@@ -289,20 +306,22 @@ def web_server(app: Callable[..., object], settings: Settings) -> uvicorn.Server
 
 
 def prepare(
-    database: Database,
+    stores: tuple[Database, Gallery],
     signer: LinkSigner,
     holder: str,
-    inbound: Inbound,
+    consumers: tuple[Inbound, Inbound],
     desk: Desk,
     start_plan: Callable[[], None],
     crew: Crew,
 ) -> bool:
-    """Wait for the database, however long; False when asked to stop before it came."""
+    """Wait for the databases, however long; False when asked to stop before they came."""
+    (database, gallery), (inbound, pictures) = stores, consumers
     said = False
     while not crew.stop.is_set():
         try:
             inbound.from_the_beginning = database.prepare() or database.was_restored() or inbound.from_the_beginning
             inbound.rewound = database.forget_restored
+            pictures.from_the_beginning = gallery.prepare() or pictures.from_the_beginning
             with database.writing() as session:
                 release(session, holder)
             signer.prime()

@@ -140,7 +140,7 @@ def export(session: Session, out: TextIO) -> int:
     )
     count = 0
     for alert, notice in rows:
-        writer.writerow([_safe(cell) for cell in _row(alert, notice)])
+        writer.writerow([safe(cell) for cell in _row(alert, notice)])
         count += 1
     return count
 
@@ -166,7 +166,7 @@ def _row(alert: Alert, notice: Notice) -> Iterable[object]:
     )
 
 
-def _safe(cell: object) -> str:
+def safe(cell: object) -> str:
     """A spreadsheet must not take a name for a formula."""
     if cell is None:
         return ""

@@ -6,21 +6,22 @@ promise of 30 s are replaced here; nothing waits for Kafka that has work without
 
 import logging
 import re
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 
 from alerts.errors import BrokerUnavailable, StoreUnavailable
-from alerts.intake import Incoming, Intake
+from alerts.intake import Incoming, Taken
 from alerts.metrics import AlertMetrics
 from alerts.ports import Clock, Stop
 from streams.contracts.deadletters import DEADLETTER_HEADER, MessageSetAside
 from streams.contracts.event import Event
-from streams.contracts.topics import ALERTS, DEADLETTERS, FINDINGS, IDENTITIES, MAX_MESSAGE_BYTES
+from streams.contracts.topics import ALERTS, DEADLETTERS, MAX_MESSAGE_BYTES, Topic
 
 log = logging.getLogger(__name__)
 
@@ -127,17 +128,37 @@ class Reception:
             log.warning("no findings can be received: Kafka is away")
         self._metrics.consumer_connected.set(connected)
 
-    @property
-    def deaf_seconds(self) -> float:
-        return (self._clock.now() - self.deaf_since).total_seconds() if self.deaf_since else 0.0
+
+class Taker(Protocol):
+    """Works messages."""
+
+    def take(self, message: Incoming) -> Taken:
+        """Work one message.
+
+        Raises:
+            StoreUnavailable, BrokerUnavailable: the same message must be taken again.
+        """
+        ...
 
 
 class Inbound:
-    """Reads findings and identities, from the earliest message on, for ever."""
+    """Reads topics from the earliest message on, for ever.
+
+    Args:
+        reception: is told whether we hear; None where nobody needs to know.
+    """
 
     def __init__(
-        self, servers: Iterable[str], group: str, instance: str, intake: Intake, reception: Reception, stop: Stop
+        self,
+        servers: Iterable[str],
+        topics: Sequence[Topic],
+        group: str,
+        instance: str,
+        intake: Taker,
+        reception: Reception | None,
+        stop: Stop,
     ) -> None:
+        self._topics = [topic.name for topic in topics]
         self._servers = list(servers)
         self._group = group
         self._instance = NOT_IN_A_NAME.sub("-", instance)
@@ -149,6 +170,7 @@ class Inbound:
         self.rewound: Callable[[], None] = lambda: None
         """Called once the broker has it that everything is to be read again."""
         self._rewound: set[TopicPartition] = set()
+        self._heard_at = time.monotonic()
 
     def run(self) -> None:
         """The life of the consumer's thread: ends when ``stop`` is set."""
@@ -156,14 +178,15 @@ class Inbound:
             try:
                 consumer = self._open()
             except (KafkaError, OSError, ValueError):
-                self._reception.hears(False)
+                self._hears(False)
                 self._stop.wait(RETRY_SECONDS)
                 continue
+            self._heard_at = time.monotonic()
             try:
                 self._consume(consumer)
             except KafkaError as error:
                 log.warning("the consumer lost Kafka", extra={"error": type(error).__name__})
-                self._reception.hears(False)
+                self._hears(False)
                 self._stop.wait(RETRY_SECONDS)
             finally:
                 with suppress(KafkaError, OSError):
@@ -171,8 +194,7 @@ class Inbound:
 
     def _open(self) -> Any:
         return KafkaConsumer(
-            FINDINGS.name,
-            IDENTITIES.name,
+            *self._topics,
             bootstrap_servers=self._servers,
             client_id="tocsin-alerts",
             group_id=self._group,
@@ -195,15 +217,21 @@ class Inbound:
         while not self._stop.is_set():
             batches = consumer.poll(timeout_ms=POLL_MS)
             hears = bool(batches) or connected(consumer)
-            self._reception.hears(hears)
+            self._hears(hears)
             if self.from_the_beginning and self._rewind(consumer):
                 continue
-            if hears and not batches:
+            if hears and not batches and self._reception:
                 self._reception.caught_up = True
-            if self._reception.deaf_seconds > DEAF_SECONDS:
+            if time.monotonic() - self._heard_at > DEAF_SECONDS:
                 raise KafkaError("deaf")
             for partition, records in batches.items():
                 self._work(consumer, partition, records)
+
+    def _hears(self, connected: bool) -> None:
+        if connected:
+            self._heard_at = time.monotonic()
+        if self._reception:
+            self._reception.hears(connected)
 
     def _rewind(self, consumer: Any) -> bool:
         new = set(consumer.assignment()) - self._rewound
@@ -228,7 +256,7 @@ class Inbound:
                 log.warning("an offset was not committed", extra={"error": type(error).__name__})
 
 
-def until_taken(intake: Intake, message: Incoming, stop: Stop, wait: Callable[[float], object] | None = None) -> bool:
+def until_taken(intake: Taker, message: Incoming, stop: Stop, wait: Callable[[float], object] | None = None) -> bool:
     """Take a message, however long the store or the dead letters are away; False when asked to stop before."""
     while not stop.is_set():
         try:

@@ -13,7 +13,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from alerts.decision import Audience, Decision, Policy, Reason, Step, Verdict, decide, standing
-from alerts.errors import UnknownAlert
+from alerts.errors import HandOverRefused, UnknownAlert
 from alerts.escalation import Escalation
 from alerts.life import Answer, Claim, Happening, Life, Topic, Via
 from alerts.links import Links
@@ -28,6 +28,7 @@ from alerts.store.outbox import (
     NoticeState,
     alerts_owing,
     enqueue,
+    handed_over_in,
     happen,
     note,
     notice_id_of,
@@ -199,7 +200,8 @@ class Desk:
         if alert.rings_at is None or not ring_failed(session, alert):
             return
         matter = _matter(alert, _finding_of_alert(session, alert))
-        if self.escalation.has_other_people(matter, alert.round):
+        others = self.escalation.has_other_people(matter, _step_of(alert))
+        if others or handed_over_in(session, alert.alert_id, alert.round):
             alert.rings_at = min(alert.rings_at, now)
 
     def withhold(self, down: Iterable[Address]) -> int:
@@ -253,6 +255,42 @@ class Desk:
         self.wake()
         return life
 
+    def hand_over(self, alert_id: str, by: str, to: str) -> Life:
+        """Give the alert to somebody: it rings there at once, and on from there, until somebody answers.
+
+        Raises:
+            UnknownAlert: no alert of this id.
+            HandOverRefused: to nobody who can be told, or nobody needs to answer any more.
+        """
+        now = self.clock.now()
+        with self.database.writing() as session:
+            alert = session.scalars(select(Alert).where(Alert.alert_id == alert_id).with_for_update()).one_or_none()
+            if alert is None:
+                raise UnknownAlert(alert_id)
+            addresses = self._addresses([to])
+            if not addresses:
+                raise HandOverRefused(f"{to} cannot be told: choose one of the recipients.")
+            if alert.claim == Claim.RETRACTED or alert.answer == Answer.CLOSED:
+                raise HandOverRefused("This alert needs no answer any more.")
+            happen(session, alert, Happening.HANDED_OVER, now, Circumstances(by=by, to=to))
+            alert.acknowledged_at = alert.acknowledged_by = alert.acknowledged_via = None
+            alert.handed_to, alert.handed_by, alert.raised_at = to, by, now
+            alert.round, alert.handovers = alert.round + 1, alert.handovers + 1
+            finding = _finding_of_alert(session, alert)
+            alert.rings_at = self.escalation.ring(_matter(alert, finding), _step_of(alert), now).rings_again_at
+            supersede(session, alert.alert_id, frozenset({Purpose.REMINDER, Purpose.HANDED_OVER}))
+            said = self._said(session, alert)
+            self._write_notices(session, alert, said, Purpose.HANDED_OVER, finding, addresses, now, by=by)
+            life = life_of(alert)
+        self.wake()
+        return life
+
+    @staticmethod
+    def _said(session: Session, alert: Alert) -> Decision:
+        """What the alert says now, for a message that says it again."""
+        at = standing(facts_of(session, session.get_one(Study, alert.study_key), lock=False))
+        return Decision(Step.RAISE, Reason(alert.reason), at, Topic(alert.topic), Audience.ON_CALL, alert.late)
+
     def _settle(self, session: Session, study: Study, now: datetime) -> Decision:
         decision = decide(facts_of(session, study), self.policy, now)
         study.verdict, study.reason = decision.standing.verdict, decision.reason
@@ -294,7 +332,7 @@ class Desk:
 
     def _ring(self, session: Session, alert: Alert, finding: FindingProduced | None, now: datetime) -> list[Address]:
         """One round of the bell: who is to be told, and when it rings again."""
-        ring = self.escalation.ring(_matter(alert, finding), alert.round, now)
+        ring = self.escalation.ring(_matter(alert, finding), _step_of(alert), now)
         if life_of(alert).waits_for_a_human:
             alert.rings_at = ring.rings_again_at
         return self._addresses(ring.names)
@@ -305,15 +343,15 @@ class Desk:
         if alert is None or alert.rings_at is None or alert.rings_at > now:
             return  # answered in the meantime
         finding = _finding_of_alert(session, alert)
-        at = standing(facts_of(session, study))
-        decision = Decision(Step.RAISE, Reason(alert.reason), at, Topic(alert.topic), Audience.ON_CALL, alert.late)
+        decision = self._said(session, alert)
         alert.round += 1
-        ring = self.escalation.ring(_matter(alert, finding), alert.round, now)
+        ring = self.escalation.ring(_matter(alert, finding), _step_of(alert), now)
         alert.rings_at = ring.rings_again_at
-        to = self._addresses(ring.names)
+        rung = tuple(dict.fromkeys([*((alert.handed_to,) if alert.handed_to else ()), *ring.names]))
+        to = self._addresses(rung)
         if not to:
             return  # there is nobody at all; the page says so
-        names = ", ".join(ring.names)[:NAMES_CHARACTERS]
+        names = ", ".join(rung)[:NAMES_CHARACTERS]
         happen(session, alert, Happening.ESCALATED, now, Circumstances(by=names, reason=ring.reason))
         self._write_notices(session, alert, decision, Purpose.REMINDER, finding, to, now)
 
@@ -330,6 +368,7 @@ class Desk:
         finding: FindingProduced | None,
         to: list[Address],
         now: datetime,
+        by: str = "",
     ) -> None:
         series_key, revision = (finding.series_key, finding.revision) if finding else (None, None)
         for address in to:
@@ -347,6 +386,7 @@ class Desk:
                 acknowledge_link=self.links.acknowledge(alert.alert_id, address.recipient, now),
                 place=self.links.place,
                 parts=self.parts,
+                by=by,
             )
             supersede(session, alert.alert_id, overtaken(purpose, decision.topic), address)
             person = self.recipients.named(address.recipient) if self.recipients else None
@@ -380,6 +420,11 @@ def _on_record(decision: Decision, finding: FindingProduced | None) -> dict[str,
     }
 
 
+def _step_of(alert: Alert) -> int:
+    """How far the escalation has come: a hand-over rings, but is no step of it."""
+    return alert.round - alert.handovers
+
+
 def _finding_of_alert(session: Session, alert: Alert) -> FindingProduced | None:
     if alert.series_key is None or alert.finding_revision is None:
         return None
@@ -405,6 +450,7 @@ def _new_alert(study_key: str, decision: Decision, now: datetime) -> Alert:
         raised_at=now,
         changed_at=now,
         round=0,
+        handovers=0,
     )
     _state_claim(alert, decision)
     return alert
@@ -431,6 +477,8 @@ def _reopen(session: Session, alert: Alert, decision: Decision, now: datetime) -
     life = life_of(alert).reopened(decision.topic, decision.claim)
     alert.topic, alert.claim, alert.answer = life.topic, life.claim, life.answer
     alert.acknowledged_at = alert.acknowledged_by = alert.acknowledged_via = None
+    alert.handed_to = alert.handed_by = None
+    alert.handovers = 0
     alert.raised_at = alert.changed_at = now
     alert.round = 0
     note(session, alert, AlertState.RAISED, now, Circumstances(reason=decision.reason))

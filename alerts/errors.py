@@ -9,6 +9,7 @@ AlertsError
 ├── RotaChanged           the editor's: somebody else has saved another version in the meantime
 ├── UnknownAlert          the caller's: no alert of this id
 ├── UnknownStudy          the caller's: no study of this key
+├── HandOverRefused       the caller's: to nobody who can be told, or of an alert that needs no answer any more
 ├── LinkRefused           the caller's: an acknowledge link that is altered or too old
 ├── AccessError           the caller's: who asks may not do this
 │   ├── NotSignedIn           nobody knows who asks
@@ -70,6 +71,10 @@ class UnknownAlert(AlertsError):
 
 class UnknownStudy(AlertsError):
     """No such study."""
+
+
+class HandOverRefused(AlertsError):
+    """The sentence is for whoever tried."""
 
 
 class LinkRefused(AlertsError):

@@ -123,19 +123,7 @@ class Intake:
         return Taken.KEPT
 
     def _put_aside(self, message: Incoming, reason: DeadLetterReason, detail: str) -> Taken:
-        now = self._desk.clock.now()
-        self._set_aside(
-            message,
-            MessageSetAside(
-                service=SERVICE,
-                source_topic=message.topic,
-                source_partition=message.partition,
-                source_offset=message.offset,
-                reason=reason,
-                detail=detail,
-                at=now,
-            ),
-        )
+        self._set_aside(message, why_aside(message, reason, detail, self._desk.clock.now()))
         self._metrics.set_aside.labels(reason).inc()
         log.error(
             "message set aside",
@@ -144,6 +132,19 @@ class Intake:
         if message.topic == FINDINGS.name and KEY.fullmatch(_text(message.key)):
             self._desk.take_unreadable_result(_text(message.key))
         return Taken.SET_ASIDE
+
+
+def why_aside(message: Incoming, reason: DeadLetterReason, detail: str, now: datetime) -> MessageSetAside:
+    """What goes into the dead letters with a message."""
+    return MessageSetAside(
+        service=SERVICE,
+        source_topic=message.topic,
+        source_partition=message.partition,
+        source_offset=message.offset,
+        reason=reason,
+        detail=detail,
+        at=now,
+    )
 
 
 def _text(key: bytes | None) -> str:

@@ -3,8 +3,9 @@
 An alert has two sides that move independently. Its *claim* is what we say: provisional, then confirmed, amended or
 retracted. Its *answer* is how far we are with the people: raised, sent, delivered, escalated, acknowledged, closed.
 
-Laws: nothing leads out of *acknowledged* but a new claim that the acknowledgement did not cover (``REOPENED``) or the
-end; a delivery never takes an acknowledgement back; what is not in a table is a bug and raises.
+Laws: nothing leads out of *acknowledged* but a new claim that the acknowledgement did not cover (``REOPENED``), a
+person who hands it over, or the end; a delivery never takes an acknowledgement back; what is not in a table is a bug
+and raises.
 """
 
 from dataclasses import dataclass, replace
@@ -49,11 +50,20 @@ class Happening(StrEnum):
     DELIVERY_FAILED = "delivery_failed"
     ESCALATED = "escalated"
     ACKNOWLEDGED = "acknowledged"
+    HANDED_OVER = "handed_over"
+    """Somebody gives it to somebody else, who has to answer."""
     REOPENED = "reopened"
     CONFIRMED = "confirmed"
     AMENDED = "amended"
     RETRACTED = "retracted"
     CLOSED = "closed"
+
+
+class Says(StrEnum):
+    """What a doctor sees in the images: feedback on the reader, no event in the life of an alert."""
+
+    BLEED = "bleed"
+    NOT_A_BLEED = "not_a_bleed"
 
 
 class Via(StrEnum):
@@ -70,6 +80,7 @@ PUBLISHED_AS = {
     Happening.DELIVERY_FAILED: AlertState.DELIVERY_FAILED,
     Happening.ESCALATED: AlertState.ESCALATED,
     Happening.ACKNOWLEDGED: AlertState.ACKNOWLEDGED,
+    Happening.HANDED_OVER: AlertState.HANDED_OVER,
     Happening.REOPENED: AlertState.RAISED,
     Happening.CONFIRMED: AlertState.CONFIRMED,
     Happening.AMENDED: AlertState.AMENDED,
@@ -86,6 +97,7 @@ ANSWERS: dict[tuple[Answer, Happening], Answer] = {
     (_A.RAISED, _H.DELIVERY_FAILED): _A.RAISED,
     (_A.RAISED, _H.ESCALATED): _A.ESCALATED,
     (_A.RAISED, _H.ACKNOWLEDGED): _A.ACKNOWLEDGED,
+    (_A.RAISED, _H.HANDED_OVER): _A.RAISED,
     (_A.RAISED, _H.REOPENED): _A.RAISED,
     (_A.RAISED, _H.CLOSED): _A.CLOSED,
     (_A.SENT, _H.SENT): _A.SENT,
@@ -93,6 +105,7 @@ ANSWERS: dict[tuple[Answer, Happening], Answer] = {
     (_A.SENT, _H.DELIVERY_FAILED): _A.SENT,
     (_A.SENT, _H.ESCALATED): _A.ESCALATED,
     (_A.SENT, _H.ACKNOWLEDGED): _A.ACKNOWLEDGED,
+    (_A.SENT, _H.HANDED_OVER): _A.RAISED,
     (_A.SENT, _H.REOPENED): _A.RAISED,
     (_A.SENT, _H.CLOSED): _A.CLOSED,
     (_A.DELIVERED, _H.SENT): _A.DELIVERED,
@@ -100,6 +113,7 @@ ANSWERS: dict[tuple[Answer, Happening], Answer] = {
     (_A.DELIVERED, _H.DELIVERY_FAILED): _A.DELIVERED,
     (_A.DELIVERED, _H.ESCALATED): _A.ESCALATED,
     (_A.DELIVERED, _H.ACKNOWLEDGED): _A.ACKNOWLEDGED,
+    (_A.DELIVERED, _H.HANDED_OVER): _A.RAISED,
     (_A.DELIVERED, _H.REOPENED): _A.RAISED,
     (_A.DELIVERED, _H.CLOSED): _A.CLOSED,
     (_A.ESCALATED, _H.SENT): _A.ESCALATED,
@@ -107,12 +121,14 @@ ANSWERS: dict[tuple[Answer, Happening], Answer] = {
     (_A.ESCALATED, _H.DELIVERY_FAILED): _A.ESCALATED,
     (_A.ESCALATED, _H.ESCALATED): _A.ESCALATED,
     (_A.ESCALATED, _H.ACKNOWLEDGED): _A.ACKNOWLEDGED,
+    (_A.ESCALATED, _H.HANDED_OVER): _A.RAISED,
     (_A.ESCALATED, _H.REOPENED): _A.RAISED,
     (_A.ESCALATED, _H.CLOSED): _A.CLOSED,
     (_A.ACKNOWLEDGED, _H.SENT): _A.ACKNOWLEDGED,
     (_A.ACKNOWLEDGED, _H.DELIVERED): _A.ACKNOWLEDGED,
     (_A.ACKNOWLEDGED, _H.DELIVERY_FAILED): _A.ACKNOWLEDGED,
     (_A.ACKNOWLEDGED, _H.ACKNOWLEDGED): _A.ACKNOWLEDGED,
+    (_A.ACKNOWLEDGED, _H.HANDED_OVER): _A.RAISED,
     (_A.ACKNOWLEDGED, _H.REOPENED): _A.RAISED,
     (_A.ACKNOWLEDGED, _H.CLOSED): _A.CLOSED,
     (_A.CLOSED, _H.SENT): _A.CLOSED,

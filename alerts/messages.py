@@ -21,8 +21,8 @@ The webhook's body is this model as JSON::
      "acknowledge_link": "https://tocsin.hospital.example/acknowledge/…"}
 
 Fields that do not apply are absent. ``purpose`` is one of ``alarm``, ``reminder``, ``confirmed``, ``amended``,
-``retracted``; ``topic`` is ``bleed`` or ``not_analysed`` (a human must read these images). Receivers must tolerate the
-same ``notice_id`` twice, and join by ``alert_id``.
+``retracted``, ``handed_over``; ``topic`` is ``bleed`` or ``not_analysed`` (a human must read these images). Receivers
+must tolerate the same ``notice_id`` twice, and join by ``alert_id``.
 """
 
 import hashlib
@@ -74,6 +74,7 @@ class Purpose(StrEnum):
     CONFIRMED = "confirmed"
     AMENDED = "amended"
     RETRACTED = "retracted"
+    HANDED_OVER = "handed_over"
 
 
 PURPOSES = {
@@ -134,13 +135,16 @@ DISCREET = {
     Purpose.CONFIRMED: "An earlier alert is confirmed",
     Purpose.AMENDED: "Correction to an earlier alert",
     Purpose.RETRACTED: "Correction: an earlier alert is withdrawn",
+    Purpose.HANDED_OVER: "A study was handed over to you",
 }
 """The headlines where a message may not say what was found."""
 
 
-def headline(purpose: Purpose, decision: Decision, finding: FindingProduced | None) -> str:
-    """The one line that a lock screen shows."""
+def headline(purpose: Purpose, decision: Decision, finding: FindingProduced | None, by: str = "") -> str:
+    """The one line that a lock screen shows. ``by``: who hands it over."""
     match purpose:
+        case Purpose.HANDED_OVER:
+            return f"Handed over to you by {by}: {_finding_line(decision, finding)}"
         case Purpose.RETRACTED if decision.topic is Topic.NOT_ANALYSED:
             return "Correction: now analysed, no bleed found"
         case Purpose.RETRACTED:
@@ -178,9 +182,10 @@ def compose(
     acknowledge_link: str | None,
     place: str = "",
     parts: frozenset[MessagePart] = WITHOUT_PATIENT,
+    by: str = "",
 ) -> Message:
     """Write the message. ``finding``: the one the decision rests on; None when it could not even be read."""
-    line = headline(purpose, decision, finding) if MessagePart.FINDING in parts else DISCREET[purpose]
+    line = headline(purpose, decision, finding, by) if MessagePart.FINDING in parts else DISCREET[purpose]
     why = wording.REASONS[decision.reason] if MessagePart.WHY in parts else ""
     study = wording.short_hash(study_key) if MessagePart.STUDY in parts else ""
     paragraphs = [

@@ -34,6 +34,7 @@ class AlertMetrics(Instruments):
         self.decisions = self.counter("decisions_total", "What was decided, by reason", reason=Reason)
         self.set_aside = self.counter("set_aside_total", "Messages put into the dead letters", reason=DeadLetterReason)
         self.identities = self.counter("identities_total", "Identity envelopes taken in")
+        self.pictures = self.counter("pictures_total", "Slices for doctors to look at that were taken in")
         self.notifications = self.counter(
             "notifications_total",
             "Attempts to notify, by channel and outcome",

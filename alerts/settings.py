@@ -23,6 +23,7 @@ from alerts.channels.push import PUSH_SERVICES
 from alerts.decision import Policy, TellNotAssessable
 from alerts.errors import RotaRefused, SettingsRefused
 from alerts.messages import MessagePart
+from alerts.pacs import PacsLink
 from alerts.plan import checked_document
 from alerts.recipients import ChannelKind, Recipients, Webhook
 from alerts.store.claims import Flood
@@ -56,6 +57,13 @@ class Settings(BaseSettings):
     """Exactly 32 bytes; opens the identities. Without it studies show as hashes."""
     database_url: str = "sqlite:///tocsin-alerts.sqlite3"
     """SQLAlchemy address: SQLite, or PostgreSQL for more than one instance."""
+    pictures_url: str | None = None
+    """SQLAlchemy address of the slices that doctors look at; beside the store when absent."""
+    pictures_keep_hours: PositiveFloat = 72
+    """How long slices can be looked at on the page."""
+    pacs_url: str | None = None
+    """Address of a study in the site's own viewer, with {StudyInstanceUID}, {AccessionNumber} or {PatientID} in it;
+    shown to those who may see identities."""
     host: str = "127.0.0.1"
     """Where the page listens; beyond loopback everybody must sign in, and it needs TLS; see docs/access.md."""
     port: int = Field(default=8080, ge=0, le=65535)
@@ -161,6 +169,11 @@ class Settings(BaseSettings):
         """Whether the page is for this machine alone: then it asks nobody who they are until there is an account."""
         others = (urlsplit(self.public_url).hostname or "") if self.public_url else "localhost"
         return is_loopback(self.host) and is_loopback(others) and not self.sign_on and not self.trusted_proxies
+
+    @field_validator("pacs_url")
+    @classmethod
+    def _template(cls, value: str | None) -> str | None:
+        return None if value is None else PacsLink(value).template
 
     @property
     def contact(self) -> str:

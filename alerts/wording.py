@@ -10,7 +10,7 @@ from datetime import timedelta
 from alerts.decision import Audience, Reason, Verdict, leading_type, sides_of
 from alerts.errors import FailureKind
 from alerts.escalation import RingReason
-from alerts.life import Answer, Claim, Via
+from alerts.life import Answer, Claim, Says, Via
 from alerts.recipients import ChannelKind
 from streams.contracts.alerts import AlertState
 from streams.contracts.findings import (
@@ -162,6 +162,7 @@ STATES = {
     AlertState.DELIVERY_FAILED: "could not be delivered",
     AlertState.ACKNOWLEDGED: "acknowledged",
     AlertState.ESCALATED: "escalated",
+    AlertState.HANDED_OVER: "handed over",
     AlertState.CONFIRMED: "confirmed",
     AlertState.AMENDED: "corrected",
     AlertState.RETRACTED: "withdrawn",
@@ -183,6 +184,8 @@ RING_REASONS = {
     RingReason.FALL_BACK: "nobody answered any step, so the fall-back rings",
     RingReason.EVERYBODY: "nobody is on duty at all, so everybody rings",
 }
+
+SAYS = {Says.BLEED: "bleed", Says.NOT_A_BLEED: "not a bleed"}
 
 VIAS = {Via.PAGE: "on the page", Via.LINK: "by the link in the message", Via.API: "through the API"}
 

@@ -97,6 +97,7 @@ class AlertView(View):
     acknowledged_at: datetime | None
     acknowledged_by: str | None
     acknowledged_via: str | None
+    handed_to: str | None
     round: int
     series_key: str | None
     finding_revision: int | None
@@ -150,6 +151,8 @@ class EventView(View):
         parts = [wording.STATES[self.event.state]]
         if self.event.recipient and self.event.channel:
             parts.append(f"{self.event.recipient} by {wording.CHANNELS[ChannelKind(self.event.channel)]}")
+        if self.event.recipient and not self.event.channel:
+            parts.append(f"to {self.event.recipient}")
         if self.event.by:
             parts.append(f"{'to' if self.event.state is AlertState.ESCALATED else 'by'} {self.event.by}")
         if self.event.reason:
@@ -197,6 +200,17 @@ def one_study(session: Session, study_key: str) -> StudyView:
     if not views:
         raise UnknownStudy(study_key)
     return views[0]
+
+
+def source_of(view: StudyView) -> FindingProduced | None:
+    """The finding that stands for a study: the one its alert rests on, else the newest of its most telling series."""
+    for finding in (finding for one in view.series for finding in one.findings):
+        if view.alert and (finding.series_key, finding.revision) == (
+            view.alert.series_key,
+            view.alert.finding_revision,
+        ):
+            return finding
+    return view.series[0].latest if view.series else None
 
 
 def study_of_alert(session: Session, alert_id: str) -> StudyView:

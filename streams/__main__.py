@@ -23,6 +23,7 @@ from streams.app import Wiring, attach, create_app, end_process, health_of
 from streams.contracts.topics import SERIES, SLICES
 from streams.errors import PartitionLayoutUnknown, StreamsError
 from streams.frame_source import KafkaFrameSource
+from streams.gallery import Gallery, give_way
 from streams.isolated_decoder import IsolatedDecoder
 from streams.metrics import StreamsMetrics
 from streams.models import ModelChange, OneFolder, OpenModels, Source
@@ -75,9 +76,19 @@ async def run(settings: StreamsSettings) -> None:
     models = OpenModels(source_of(settings), partial(open_model, settings, metrics, recovery), told)
     models.look()
     partitions = await asyncio.to_thread(wait_for_topics, settings)
-    decoder = IsolatedDecoder()
+    decoder, gallery_decoder = IsolatedDecoder(), IsolatedDecoder()
     decoder.start()
     wiring = Wiring(create_app(settings), settings, metrics, partitions)
+    gallery = Gallery(
+        which=settings.pictures,
+        side=settings.picture_side,
+        source=KafkaFrameSource(settings.kafka_bootstrap_servers),
+        sink=wiring,
+        metrics=metrics,
+        executor=ThreadPoolExecutor(1, "gallery", initializer=give_way),
+        clock=lambda: datetime.now(UTC),
+        decoder=gallery_decoder,
+    )
     processor = SeriesProcessor(
         store=wiring.tables,
         findings=wiring,
@@ -88,14 +99,18 @@ async def run(settings: StreamsSettings) -> None:
         clock=lambda: datetime.now(UTC),
         executor=ThreadPoolExecutor(1, "pixels"),
         heard_until=wiring.heard_until,
+        gallery=gallery,
     )
     attach(wiring, processor, models.look)
     exposition = Exposition(registry, health_of(wiring, processor), (settings.metrics_host, settings.metrics_port))
     exposition.start()
+    hanging = asyncio.create_task(gallery.work())
     await serve(wiring, lambda: recovery.wants_fresh_process and processor.open_series == 0)
     recovery.stop()
+    hanging.cancel()
     exposition.close()
     decoder.close()
+    gallery_decoder.close()
 
 
 def source_of(settings: StreamsSettings) -> Source:

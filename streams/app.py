@@ -25,7 +25,8 @@ from streams.contracts import topics
 from streams.contracts.deadletters import DEADLETTER_HEADER, DeadLetterReason, MessageSetAside
 from streams.contracts.errors import MalformedEvent
 from streams.contracts.findings import FindingProduced
-from streams.contracts.series import SeriesClockTicked, decode_series_event
+from streams.contracts.pictures import HEAT_MAP_HEADER, PICTURE_HEADER, SlicePictured
+from streams.contracts.series import SeriesClockTicked, SeriesPictured, decode_series_event
 from streams.contracts.slices import SLICE_HEADER, SliceAccepted
 from streams.durably import durably
 from streams.errors import StateNotDurable
@@ -143,6 +144,7 @@ class Wiring:
         self.slices = app.topic(topics.SLICES.name, **RAW)
         self.series = app.topic(topics.SERIES.name, **RAW)
         self._findings = app.topic(topics.FINDINGS.name, **RAW)
+        self._pictures = app.topic(topics.PICTURES.name, **RAW)
         self._deadletters = app.topic(topics.DEADLETTERS.name, **RAW)
         self.tables = SeriesTables(app, partitions, *settings.durability)
 
@@ -169,6 +171,15 @@ class Wiring:
             "message set aside",
             extra={"topic": message.topic, "partition": message.partition, "offset": message.offset, "reason": reason},
         )
+
+    async def publish_picture(self, event: SlicePictured, packed: bytes, heat_map_png: bytes | None) -> None:
+        headers = [(PICTURE_HEADER, event.encode())]
+        if heat_map_png is not None:
+            headers.append((HEAT_MAP_HEADER, heat_map_png))
+        await self._send(self._pictures, event.series_key.encode(), packed, headers)
+
+    async def pictured(self, event: SeriesPictured, partition: int) -> None:
+        await self._send(self.series, event.series_key.encode(), event.encode(), partition=partition)
 
     async def tick(self, partition: int, event: SeriesClockTicked) -> None:
         await self._send(self.series, event.series_key.encode(), event.encode(), partition=partition)
@@ -304,6 +315,13 @@ def attach(wiring: Wiring, processor: SeriesProcessor, look_for_model: Callable[
             if wiring.progress.ready:
                 before = datetime.now(UTC) - timedelta(hours=wiring.settings.keep_hours)
                 await wiring.tables.forget_closed(before, wiring.partitions())
+                await picture_the_rest()
+
+    async def picture_the_rest() -> None:
+        """What a worker before this one, or this one in a rush, has left without pictures."""
+        if processor.gallery is not None and processor.gallery.is_idle:
+            for state in wiring.tables.such(wiring.partitions(), processor.gallery.wants):
+                await processor.picture(state)
 
     async def model_watch() -> None:
         await asyncio.to_thread(look_for_model)
@@ -312,6 +330,7 @@ def attach(wiring: Wiring, processor: SeriesProcessor, look_for_model: Callable[
         async with turn:
             wiring.progress.ready = False
             processor.resume(list(wiring.tables.open_series()))
+            await picture_the_rest()
 
     app.agent(wiring.slices, name="slices", concurrency=1)(slices)
     app.agent(wiring.series, name="series", concurrency=1)(series)
@@ -335,6 +354,8 @@ async def _series(processor: SeriesProcessor, message: Message) -> None:
     event = decode_series_event(message.value or b"")
     if isinstance(event, SeriesClockTicked):
         await processor.ticked(event, message.partition)
+    elif isinstance(event, SeriesPictured):
+        await processor.pictured(event)
     else:
         await processor.ledger_entry(event, message.partition)
 

@@ -10,10 +10,13 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from streams.contracts.topics import MAX_MESSAGE_BYTES, SERIES, SLICES
+from streams.contracts.topics import SERIES, SLICES
 
 REQUEST_TIMEOUT_MS = 5_000
-FETCH_TIMEOUT_MS = 3_000
+FETCH_TIMEOUT_MS = 5_000
+
+FETCH_BYTES = 1024 * 1024
+"""Asked for at a time; a larger message comes whole all the same (KIP-74), and no neighbours with it."""
 
 Place = tuple[str, int]
 """(topic, partition)."""
@@ -67,8 +70,9 @@ class BrokerView:
             self._consumer = KafkaConsumer(
                 bootstrap_servers=self._bootstrap_servers.split(","),
                 enable_auto_commit=False,
+                auto_offset_reset="none",
                 allow_auto_create_topics=False,
-                max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+                max_partition_fetch_bytes=FETCH_BYTES,
                 request_timeout_ms=REQUEST_TIMEOUT_MS,
                 bootstrap_timeout_ms=REQUEST_TIMEOUT_MS,
             )

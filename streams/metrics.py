@@ -8,6 +8,7 @@ from monitoring.metrics import STAGE_BUCKETS_SECONDS, Instruments
 from streams.contracts.deadletters import DeadLetterReason
 from streams.contracts.findings import ClosedBy, FindingProduced, FindingStatus, Model, Outcome, SliceReason
 from streams.models import ModelChange
+from streams.pictures import PictureOutcome
 from streams.score_reference import PREVALENCES, SCORE_BOUNDS, ScoreReference
 from triage_models.runtimes.faults import RuntimeFault
 from triage_models.runtimes.names import RuntimeName
@@ -45,6 +46,10 @@ class StreamsMetrics(Instruments):
         self.series_begun_again = self.counter(
             "series_begun_again_total", "Series read again from the start, the model they began with being gone"
         )
+        self.pictures = self.counter(
+            "pictures_total", "Pictures for people, by what became of them", outcome=list(PictureOutcome)
+        )
+        self.pictures_waiting = self.gauge("pictures_series_waiting", "Series that wait for their pictures")
         self.model_loaded = self.gauge("model_loaded", "1 when a model is open, 0 when nothing can be read")
         self.runtime_in_use = self.gauge(
             "runtime_in_use", "1 for the runtime that reads the slices, 0 for the others", runtime=list(RuntimeName)

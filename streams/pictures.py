@@ -5,6 +5,7 @@ No text, no overlay is burnt in; the heat map is a picture of its own, to be lai
 
 import io
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,16 @@ PICTURE_SIDE = 256
 Grey = npt.NDArray[np.uint8]
 
 
+class PictureOutcome(StrEnum):
+    """What became of a picture that was to be published."""
+
+    PUBLISHED = "published"
+    GONE = "gone"
+    """Its slices are no longer in Kafka, or do not decode."""
+    PUT_OFF = "put_off"
+    """Others were more urgent, or Kafka did not confirm: asked for again some minutes later."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """A slice as people see it, and where the model looked; both uint8, both covering the whole image."""
@@ -35,6 +46,14 @@ def brain_window(voxels_hu: Voxels) -> Grey:
     grey: Grey = (np.clip((voxels_hu - low) / (high - low), 0, 1) * 255).astype(np.uint8)
     factor = max(1, round(max(grey.shape) / PICTURE_SIDE))
     return np.asarray(Image.fromarray(grey).reduce(factor))
+
+
+def alpha_png(strength: Grey) -> bytes:
+    """A white picture whose alpha is the strength: a page can lay it over in any colour."""
+    layers = (Image.new("L", strength.shape[::-1], 255), Image.fromarray(strength))
+    buffer = io.BytesIO()
+    Image.merge("LA", layers).save(buffer, "PNG", compress_level=6)
+    return buffer.getvalue()
 
 
 def png(grey: Grey) -> bytes:

@@ -5,6 +5,8 @@ from typing import Protocol
 
 from streams.contracts.deadletters import DeadLetterReason
 from streams.contracts.findings import FindingProduced
+from streams.contracts.pictures import SlicePictured
+from streams.contracts.series import SeriesPictured
 from streams.contracts.slices import SliceAccepted
 from streams.models import OpenModel
 from streams.series_state import Entry, SeriesState
@@ -57,4 +59,14 @@ class Models(Protocol):
 
     def of(self, identity: str) -> OpenModel | None:
         """The one that a series began with; None where it cannot be had any more. May block; called in the executor."""
+        ...
+
+
+class PictureSink(Protocol):
+    """Where pictures go. Both return when it is durable, and raise StateNotDurable when it is not."""
+
+    async def publish_picture(self, event: SlicePictured, packed: bytes, heat_map_png: bytes | None) -> None: ...
+
+    async def pictured(self, event: SeriesPictured, partition: int) -> None:
+        """All pictures of a series, as of a revision, are published."""
         ...

@@ -27,9 +27,10 @@ from streams.contracts.findings import (
     Outcome,
     SliceReason,
 )
-from streams.contracts.series import SeriesClockTicked, SeriesLedgerEntry
+from streams.contracts.series import SeriesClockTicked, SeriesLedgerEntry, SeriesPictured
 from streams.contracts.slices import SliceAccepted
 from streams.evidence import KEY_SLICES, key_slice, labelled, measurements, most_suspicious, place_mm
+from streams.gallery import Gallery, commission_of
 from streams.metrics import StreamsMetrics
 from streams.model import as_read
 from streams.models import OpenModel
@@ -66,6 +67,7 @@ class SeriesProcessor:
         models: the one in use, and those that series began with.
         heard_until: everything that was accepted before this instant on a slice partition has been processed; now
             where nothing waits, None where it is not known. Silence means nothing beyond it.
+        gallery: makes pictures for people; none are made without it.
     """
 
     store: StateStore
@@ -77,6 +79,7 @@ class SeriesProcessor:
     clock: Callable[[], datetime]
     executor: Executor
     heard_until: Callable[[int], datetime | None]
+    gallery: Gallery | None = None
     _open: dict[str, SeriesState] = field(default_factory=dict)
     _ticked: dict[str, datetime] = field(default_factory=dict)
     """When the last tick of a series was asked for that has not come yet."""
@@ -102,6 +105,7 @@ class SeriesProcessor:
             state.change(peak_score=max(state.summary.peak_score, score.any))
         await self.store.save(state, entries)
         self.metrics.slice_done(header.accepted_at, self.clock())
+        await self.picture(state)
 
     async def ledger_entry(self, entry: SeriesLedgerEntry, partition: int) -> None:
         """One message of the listener's ledger."""
@@ -133,6 +137,21 @@ class SeriesProcessor:
         self._open.pop(tick.series_key, None)
         if not state.summary.heartbeat:
             self.metrics.series_closed(verdict.outcome, reason)
+        await self.picture(state)
+
+    async def picture(self, state: SeriesState) -> None:
+        """Have the pictures made that are wanted and have not been; after everything else, and without waiting."""
+        if self.gallery is not None and self.gallery.wants(state.summary):
+            units = {unit: state.unit_members(unit) for unit in state.readings}
+            heat_maps = await self._work(lambda: self.pixels.heat_maps(units))
+            self.gallery.commission(commission_of(state, heat_maps))
+
+    async def pictured(self, event: SeriesPictured) -> None:
+        """The pictures of a series are published: they need not be made again."""
+        state = self._open.get(event.series_key) or self.store.load(event.series_key)
+        if state is not None and state.summary.pictured < event.revision:
+            state.change(pictured=event.revision)
+            await self.store.save(state, ())
 
     # Time
 

@@ -5,7 +5,7 @@ Neither is state: what is not in them any more is fetched again from ``ct.slices
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -16,7 +16,7 @@ from streams.contracts.findings import SliceReason
 from streams.contracts.slices import SliceAccepted
 from streams.errors import PixelsUnreadable
 from streams.models import OpenModel
-from streams.pictures import Picture, brain_window
+from streams.pictures import Grey, Picture, brain_window
 from streams.ports import FrameSource
 from streams.series_state import FrameRecord, UnitReading
 from streams.voxels import Decoder, Voxels, decode
@@ -151,6 +151,11 @@ class PixelWork:
                 return None
             kept = self._pictures.get(_picture_key(members))
         return kept
+
+    def heat_maps(self, units: Mapping[str, Sequence[FrameRecord]]) -> dict[str, Grey]:
+        """Where the reader looked, of those units whose heat map is still in memory."""
+        kept = ((unit, self._pictures.get(_picture_key(members))) for unit, members in units.items() if members)
+        return {unit: picture.heat_map for unit, picture in kept if picture is not None}
 
     def _voxels(self, frame: FrameRecord) -> HeadSlice:
         kept = self._waiting.get(_place(frame))

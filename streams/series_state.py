@@ -138,6 +138,8 @@ class SeriesSummary(Record):
     outcome: Outcome | None = None
     late: bool = False
     """Slices came after the series had been closed."""
+    pictured: int = 0
+    """The revision up to which its pictures are on ``ct.pictures.v1``."""
 
 
 @dataclass

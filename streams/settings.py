@@ -6,6 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.closing import ClosingRules
+from streams.gallery import Pictured
 from triage_models.errors import RuntimeUnavailable
 from triage_models.runtimes.names import named
 
@@ -58,6 +59,10 @@ class StreamsSettings(BaseSettings):
     table_standby_replicas: int = Field(0, ge=0)
     """Further workers that keep a copy of each series' state; 1 where more than one worker runs."""
     topic_replication_factor: PositiveInt = 1
+    pictures: Pictured = Pictured.READABLE
+    """Which series people can look at on the page: none, positive, or readable (every series, once it is closed)."""
+    picture_side: int = Field(512, ge=64, le=1024)
+    """Longest side of those pictures, pixels; larger slices are reduced by whole factors."""
     settle_seconds: PositiveFloat = 1.0
     settle_many_seconds: PositiveFloat = 4.0
     quiet_seconds: PositiveFloat = 10.0

@@ -5,7 +5,7 @@ Both are compacted Kafka topics with a copy in memory. A write counts only when 
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -41,6 +41,13 @@ class SeriesTables:
         for encoded in list(self._summaries.data.values()):
             summary = SeriesSummary.model_validate_json(encoded)
             if summary.closed_by is None:
+                yield SeriesState.rebuilt(summary, self._journal(summary))
+
+    def such(self, partitions: Collection[int], that: Callable[[SeriesSummary], bool]) -> Iterator[SeriesState]:
+        """The series of these partitions whose summary is like that."""
+        for encoded in list(self._summaries.data.values()):
+            summary = SeriesSummary.model_validate_json(encoded)
+            if summary.partition in partitions and that(summary):
                 yield SeriesState.rebuilt(summary, self._journal(summary))
 
     async def save(self, state: SeriesState, entries: Sequence[tuple[int, Entry]]) -> None:

@@ -149,7 +149,7 @@ def mail_of(message: Message, sender: str, to: str) -> EmailMessage:
     thread = f"<{message.alert_id}.alert@{sender.rpartition('@')[2]}>"
     mail["References"] = thread
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday notice shall answer
-    if message.purpose in (Purpose.ALARM, Purpose.REMINDER):
+    if message.purpose in (Purpose.ALARM, Purpose.REMINDER, Purpose.HANDED_OVER):
         mail["Importance"] = "high"
     mail.set_content(message.text)
     return mail

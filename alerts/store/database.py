@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -73,6 +73,17 @@ class Database:
         finally:
             if engine is not self._engine:
                 engine.dispose()
+
+    def create(self, tables: MetaData) -> bool:
+        """Create what is missing of these tables; says whether they were new.
+
+        Raises:
+            StoreUnavailable: no connection.
+        """
+        with _translated():
+            is_new = not any(inspect(self._engine).has_table(name) for name in tables.tables)
+            tables.create_all(self._engine)
+        return is_new
 
     @contextmanager
     def writing(self) -> Iterator[Session]:

@@ -148,6 +148,12 @@ def ring_failed(session: Session, alert: Alert) -> bool:
     return states == {NoticeState.FAILED}
 
 
+def handed_over_in(session: Session, alert_id: str, round_number: int) -> bool:
+    """Was this round of the bell a hand-over?"""
+    mine = (Notice.alert_id == alert_id, Notice.round == round_number, Notice.purpose == Purpose.HANDED_OVER)
+    return session.scalar(select(Notice.notice_id).where(*mine).limit(1)) is not None
+
+
 def record_delivered(session: Session, notice_id: str, now: datetime) -> FirstDelivery | None:
     """The channel accepted the message. Returns the finding's clocks when it is the alert's first to arrive."""
     alert, notice = _held(session, notice_id)
@@ -275,6 +281,8 @@ class Circumstances:
     address: Address | None = None
     notice: Notice | None = None
     by: str | None = None
+    to: str | None = None
+    """To whom an alert was handed over."""
     reason: str | None = None
 
 
@@ -300,7 +308,7 @@ def note(session: Session, alert: Alert, state: AlertState, now: datetime, known
         at=now,
         finding_revision=notice.finding_revision if notice else alert.finding_revision,
         series_key=notice.series_key if notice else alert.series_key,
-        recipient=address.recipient if address else None,
+        recipient=address.recipient if address else known.to,
         channel=address.channel if address else None,
         by=known.by,
         reason=known.reason,

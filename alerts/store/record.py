@@ -27,6 +27,8 @@ BATCH = 1000
 class EntryKind(StrEnum):
     DECISION = "decision"
     """A finding, what it rests on, and what was decided about it."""
+    FEEDBACK = "feedback"
+    """What a doctor saw in the images."""
     ALERT = "alert"
     """Something in the life of an alert: who was told, who answered."""
     ROTA = "rota"

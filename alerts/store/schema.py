@@ -117,6 +117,11 @@ class Alert(Base):
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str | None] = mapped_column(NAME)
     acknowledged_via: Mapped[str | None] = mapped_column(WORD)
+    handed_to: Mapped[str | None] = mapped_column(NAME)
+    """Who has it now, because somebody gave it to them."""
+    handed_by: Mapped[str | None] = mapped_column(NAME)
+    handovers: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Rounds of the bell that were hand-overs: they are no step of the escalation."""
     round: Mapped[int] = mapped_column(default=0)
     """How often the bell has been rung for the present claim."""
     rings_at: Mapped[datetime | None] = mapped_column(Instant, index=True)
@@ -175,6 +180,20 @@ class Happened(Base):
     at: Mapped[datetime]
     body: Mapped[str]
     published_at: Mapped[datetime | None] = mapped_column(Instant, index=True)
+
+
+class Feedback(Base):
+    """What a doctor saw in a study; only ever added to, the last of each doctor counts."""
+
+    __tablename__ = "feedback"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    study_key: Mapped[str] = mapped_column(KEY, index=True)
+    series_key: Mapped[str | None] = mapped_column(KEY)
+    finding_revision: Mapped[int | None]
+    """The finding that stood for the study when the doctor said so."""
+    says: Mapped[str] = mapped_column(WORD)
+    by: Mapped[str] = mapped_column(NAME)
+    at: Mapped[datetime]
 
 
 class Lease(Base):

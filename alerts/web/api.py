@@ -1,17 +1,20 @@
 """The JSON API, version 1. It carries no patient identity: studies go by their keys."""
 
 from datetime import datetime
+from io import StringIO
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, StringConstraints
+from starlette.responses import PlainTextResponse, Response
 
 from alerts import worklist
 from alerts.access.gate import SCHEMES, require
 from alerts.access.permissions import Permission
 from alerts.access.trail import Look
 from alerts.access.user import User
-from alerts.life import Answer, Claim, Topic, Via
+from alerts.feedback import Opinion, export, give
+from alerts.life import Answer, Claim, Says, Topic, Via
 from alerts.web.context import Context
 from alerts.worklist import AlertView, EventView, StudyView
 from streams.contracts.alerts import AlertChanged
@@ -32,6 +35,24 @@ class Acknowledgement(BaseModel):
 
     by: Name | None = None
     """Who answers. A person who has signed in answers in his or her own name; a token must say for whom."""
+
+
+class HandOver(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    to: Name
+    """One of the recipients."""
+    by: Name | None = None
+    """Who hands over; as in an acknowledgement."""
+
+
+class Reading(BaseModel):
+    """What a doctor sees in the images."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    says: Says
+    by: Name | None = None
 
 
 class Answered(BaseModel):
@@ -108,6 +129,34 @@ def create_router(context: Context) -> APIRouter:
             found = worklist.alerts_of(session, waiting_only=waiting)
         context.views.saw(user, Look.LISTED, [alert.study_key for alert in found])
         return found
+
+    @router.post("/alerts/{alert_id}/hand-over", responses=NOT_FOUND)
+    def hand_over(
+        alert_id: Annotated[Key, Path()], order: HandOver, user: Annotated[User, require(Permission.HAND_OVER)]
+    ) -> Answered:
+        """Give this alert to somebody else: it rings there at once, and escalates until somebody answers."""
+        life = context.desk.hand_over(alert_id, user.acting_as(order.by), order.to)
+        return Answered(alert_id=alert_id, topic=life.topic, claim=life.claim, answer=life.answer)
+
+    @router.post("/studies/{study_key}/feedback", responses=NOT_FOUND)
+    def feedback(
+        study_key: Annotated[Key, Path()], opinion: Reading, user: Annotated[User, require(Permission.GIVE_FEEDBACK)]
+    ) -> Opinion:
+        """Keep what a doctor sees in the images, to measure the reader by."""
+        return give(context.database, context.clock, study_key, opinion.says, user.acting_as(opinion.by))
+
+    @router.get(
+        "/feedback.csv",
+        dependencies=[require(Permission.READ_RECORD)],
+        response_class=PlainTextResponse,
+        responses={200: {"content": {"text/csv": {}}}},
+    )
+    def feedback_csv() -> Response:
+        """All feedback with what the reader had said, as CSV."""
+        out = StringIO()
+        with context.database.reading() as session:
+            export(session, out)
+        return Response(out.getvalue(), media_type="text/csv")
 
     @router.post("/alerts/{alert_id}/acknowledge", responses=NOT_FOUND)
     def acknowledge(

@@ -9,11 +9,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.staticfiles import StaticFiles
 
 from alerts.access.gate import Gate
 from alerts.errors import (
     AccessError,
+    HandOverRefused,
     InvitationRefused,
     LinkRefused,
     NameMissing,
@@ -24,9 +24,10 @@ from alerts.errors import (
     UnknownAlert,
     UnknownStudy,
 )
-from alerts.web import access_api, api, oncall_pages, pages, push_pages, sign_in
+from alerts.web import access_api, api, images, oncall_pages, pages, push_pages, sign_in
 from alerts.web.context import Context
 from alerts.web.guard import Doorkeeper, House
+from alerts.web.static_files import OwnFiles
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,8 @@ def create_app(context: Context, house: House) -> FastAPI:
     app.include_router(oncall_pages.create_router(context), include_in_schema=False)
     app.include_router(push_pages.create_router(context), include_in_schema=False)
     app.include_router(sign_in.create_router(context.entrance), include_in_schema=False)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.include_router(images.create_router(context), include_in_schema=False)
+    app.mount("/static", OwnFiles(directory=STATIC), name="static")
     _speak_plainly(app)
     return app
 
@@ -93,6 +95,10 @@ def _speak_plainly(app: FastAPI) -> None:
     @app.exception_handler(UnknownAlert)
     def _no_alert(request: Request, error: UnknownAlert) -> Response:
         return refusal(request, HTTPStatus.NOT_FOUND, "There is no alert of this id.")
+
+    @app.exception_handler(HandOverRefused)
+    def _not_handed_over(request: Request, error: HandOverRefused) -> Response:
+        return refusal(request, HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
 
     @app.exception_handler(LinkRefused)
     def _no_link(request: Request, error: LinkRefused) -> Response:

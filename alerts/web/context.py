@@ -12,10 +12,12 @@ from alerts.circuits import Circuits
 from alerts.desk import Desk
 from alerts.links import LinkSigner
 from alerts.metrics import AlertMetrics
+from alerts.pacs import PacsLink
 from alerts.plan import Plan
 from alerts.ports import Clock, Stop
 from alerts.recipients import Recipients
 from alerts.store.database import Database
+from alerts.store.gallery import Gallery
 from monitoring.health import Health
 from streams.contracts.identities import IdentityCipher
 
@@ -38,6 +40,9 @@ class Context:
     """Puts on record who looks at studies."""
     entrance: Entrance
     health: Health
+    gallery: Gallery
+    """The slices to look at."""
+    pacs: PacsLink | None = None
     plan: Plan | None = None
     """Who is on call; None where nobody edits it."""
     push: PushService | None = None

@@ -1,7 +1,8 @@
 """The pages for people: worklist, study, pictures, acknowledging, and the live signal."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC
 from http import HTTPStatus
 from pathlib import Path as FilePath
@@ -9,6 +10,7 @@ from typing import Annotated
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Path, Request
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.templating import Jinja2Templates
@@ -19,8 +21,11 @@ from alerts.access.permissions import Permission
 from alerts.access.trail import Look
 from alerts.access.user import User
 from alerts.audit import WORDS
-from alerts.errors import StoreUnavailable
-from alerts.life import Via
+from alerts.errors import NameMissing, StoreUnavailable
+from alerts.feedback import give, opinions_of
+from alerts.life import Says, Via
+from alerts.store.database import Database
+from alerts.store.gallery import newest
 from alerts.store.studies import PictureKind, picture_of
 from alerts.web import study_page
 from alerts.web.context import Context
@@ -33,6 +38,7 @@ LOOK_SECONDS = 0.5
 
 KEEP_ALIVE_SECONDS = 15.0
 NAME_CHARACTERS = 80
+STUDY_KEY = re.compile(r"[0-9a-f]{32}")
 
 Onlooker = Annotated[User, require(Permission.SEE_STUDIES)]
 
@@ -71,6 +77,7 @@ def create_router(context: Context) -> APIRouter:
             history = worklist.history_of(session, view.alert.alert_id) if view.alert else []
             patient = worklist.study_identities(session, cipher, [study_key]).get(study_key)
             series = worklist.series_identities(session, cipher, study_key)
+            opinions = opinions_of(session, study_key)
         context.views.saw(user, Look.OPENED, [study_key])
         facts = {
             "view": view,
@@ -80,6 +87,10 @@ def create_router(context: Context) -> APIRouter:
             "page": study_page,
             "now": context.clock.now(),
             "people": context.recipients.names if context.recipients else (),
+            "key_image": study_page.key_image(view) if user.may(Permission.SEE_IMAGES) else None,
+            "pacs_url": context.pacs.of(patient) if context.pacs and patient else None,
+            "feedback": opinions,
+            "says": next((opinion.says for opinion in opinions if opinion.by == user.name), None),
             "banners": banners(context),
         }
         return templates.TemplateResponse(request, "study.html", facts)
@@ -106,15 +117,32 @@ def create_router(context: Context) -> APIRouter:
     async def acknowledge(
         request: Request, alert_id: Annotated[Key, Path()], user: Annotated[User, require(Permission.ACKNOWLEDGE)]
     ) -> Response:
-        form = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
-        by = " ".join(form.get("by", [""])[0].split())
-        if len(by) > NAME_CHARACTERS or not by.isprintable():
-            return message(request, HTTPStatus.UNPROCESSABLE_ENTITY, "This is no name. Give your own.")
-        await run_in_threadpool(context.desk.acknowledge, alert_id, user.acting_as(by or None), Via.PAGE)
+        form = await form_of(request)
+        await run_in_threadpool(context.desk.acknowledge, alert_id, user.acting_as(name_in(form)), Via.PAGE)
         context.metrics.acknowledgements.inc()
-        study = form.get("study", [""])[0]
-        back = f"/studies/{study}" if len(study) == len(alert_id) and study.isalnum() else "/"
-        return RedirectResponse(back, status_code=HTTPStatus.SEE_OTHER)
+        return RedirectResponse(back_to(form), status_code=HTTPStatus.SEE_OTHER)
+
+    @router.post("/studies/{study_key}/feedback")
+    async def feedback(
+        request: Request, study_key: Annotated[Key, Path()], user: Annotated[User, require(Permission.GIVE_FEEDBACK)]
+    ) -> Response:
+        form = await form_of(request)
+        says = form.get("says", "")
+        if says not in set(Says):
+            return message(request, HTTPStatus.UNPROCESSABLE_ENTITY, "Say what you see: a bleed, or not a bleed.")
+        by = user.acting_as(name_in(form))
+        await run_in_threadpool(give, context.database, context.clock, study_key, Says(says), by)
+        return RedirectResponse(f"/studies/{study_key}", status_code=HTTPStatus.SEE_OTHER)
+
+    @router.post("/alerts/{alert_id}/hand-over")
+    async def hand_over(
+        request: Request, alert_id: Annotated[Key, Path()], user: Annotated[User, require(Permission.HAND_OVER)]
+    ) -> Response:
+        form = await form_of(request)
+        if not form.get("to"):
+            return message(request, HTTPStatus.UNPROCESSABLE_ENTITY, "Choose to whom you hand this over.")
+        await run_in_threadpool(context.desk.hand_over, alert_id, user.acting_as(name_in(form)), form["to"])
+        return RedirectResponse(back_to(form), status_code=HTTPStatus.SEE_OTHER)
 
     @router.get("/acknowledge/{token}")
     def ask(request: Request, token: str) -> Response:
@@ -150,7 +178,7 @@ def create_router(context: Context) -> APIRouter:
 
     @router.get("/events", dependencies=[require(Permission.SEE_STUDIES)])
     async def events() -> Response:
-        """Server-sent events: ``changed`` whenever the list may have changed."""
+        """Server-sent events: ``changed`` when the list may have changed, ``pictures`` when slices have come."""
         return StreamingResponse(_changes(context), media_type="text/event-stream")
 
     return router
@@ -160,6 +188,29 @@ def _health(failures: dict[str, str]) -> Response:
     """For a load balancer, which may be anybody: no reasons, these are on the port of the metrics."""
     status = HTTPStatus.SERVICE_UNAVAILABLE if failures else HTTPStatus.OK
     return JSONResponse({"status": "failing" if failures else "ok"}, status)
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The fields of a posted form, the first value of each."""
+    fields = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
+    return {name: values[0] for name, values in fields.items()}
+
+
+def name_in(form: Mapping[str, str]) -> str | None:
+    """The name that somebody gave; None without one.
+
+    Raises:
+        NameMissing: what is there is no name.
+    """
+    by = " ".join(form.get("by", "").split())
+    if len(by) > NAME_CHARACTERS or not by.isprintable():
+        raise NameMissing("This is no name. Give your own.")
+    return by or None
+
+
+def back_to(form: Mapping[str, str]) -> str:
+    study = form.get("study", "")
+    return f"/studies/{study}" if STUDY_KEY.fullmatch(study) else "/"
 
 
 def _cipher_for(user: User, context: Context) -> IdentityCipher | None:
@@ -200,13 +251,16 @@ def banners(context: Context) -> list[str]:
 
 
 async def _changes(context: Context) -> AsyncIterator[str]:
-    seen, quiet = "", 0.0
+    seen, quiet = {"changed": "", "pictures": ""}, 0.0
     yield "retry: 1000\n\n"
     while not context.stop.is_set():
-        now_at = await run_in_threadpool(_version, context)
-        if now_at != seen:
-            seen, quiet = now_at, 0.0
-            yield f"event: changed\ndata: {now_at}\n\n"
+        now_at = await run_in_threadpool(_versions, context)
+        news = {event: at for event, at in now_at.items() if at != seen[event]}
+        for event, at in news.items():
+            yield f"event: {event}\ndata: {at}\n\n"
+        seen |= news
+        if news:
+            quiet = 0.0
         elif quiet >= KEEP_ALIVE_SECONDS:
             quiet = 0.0
             yield ": still here\n\n"
@@ -214,10 +268,18 @@ async def _changes(context: Context) -> AsyncIterator[str]:
         quiet += LOOK_SECONDS
 
 
-def _version(context: Context) -> str:
+def _versions(context: Context) -> dict[str, str]:
+    """What each event of the live signal stands at."""
     deaf = context.reception.deaf_since is not None
+    return {
+        "changed": _version(context.database, lambda session: f"{worklist.version(session)}-{deaf:d}"),
+        "pictures": _version(context.gallery, newest),
+    }
+
+
+def _version(database: Database, look: Callable[[Session], str]) -> str:
     try:
-        with context.database.reading() as session:
-            return f"{worklist.version(session)}-{deaf:d}"
+        with database.reading() as session:
+            return look(session)
     except StoreUnavailable:
         return "unavailable"

@@ -1,27 +1,55 @@
-"""What the study page needs worked out: key images, coverage and the waterfall of this case. Pure."""
+"""What the study page needs worked out: the first image, measurements, coverage and the waterfall. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from alerts import wording
-from alerts.worklist import AlertView
-from streams.contracts.findings import Coverage, FindingProduced, Outcome
-
-PIXELS = 1000
-"""Size of the picture's own coordinates in the overlay."""
+from alerts.worklist import AlertView, StudyView
+from streams.contracts.findings import BleedMeasured, Coverage, Estimate, FindingProduced, Outcome
 
 
 @dataclass(frozen=True)
-class Ring:
-    """Where the heat map peaks, in the overlay's coordinates."""
+class KeyImage:
+    """The picture that is on the screen first: that of the first key slice, as it came with the finding."""
 
-    x: int
-    y: int
+    address: str
+    words: str
 
 
-def rings(finding: FindingProduced) -> list[Ring]:
-    return [Ring(round(k.peak_column * PIXELS), round(k.peak_row * PIXELS)) for k in finding.key_slices]
+def key_image(view: StudyView) -> KeyImage | None:
+    for one in view.series:
+        for finding in reversed(one.findings):
+            if finding.key_slices:
+                key = finding.key_slices[0]
+                number = f"image {key.InstanceNumber}" if key.InstanceNumber is not None else "the first"
+                address = f"/studies/{view.study_key}/pictures/{one.series_key}/{finding.revision}/0/image.png"
+                return KeyImage(address, f"Key slice, {number}, {key.position_mm:.0f} mm, brain window")
+    return None
+
+
+def is_degraded(view: StudyView) -> bool:
+    """Did a slower runtime than the configured one read any of it?"""
+    return any(one.latest.model.degraded for one in view.series if one.latest.model)
+
+
+def estimate_words(estimate: Estimate, unit: str) -> str:
+    """``12 mL (8–17)``: the value, and where 95 % of the errors lay."""
+
+    def number(value: float) -> str:
+        return f"{value:.1f}" if abs(value) < 10 and unit != "HU" else f"{value:.0f}"
+
+    if estimate.low is None or estimate.high is None:
+        return f"{number(estimate.value)} {unit}"
+    return f"{number(estimate.value)} {unit} ({number(estimate.low)}–{number(estimate.high)})"
+
+
+def images_words(bleed: BleedMeasured) -> str:
+    """``12–15``: the images in which it was outlined."""
+    if bleed.first_instance is None or bleed.last_instance is None:
+        return f"{bleed.slices} slices" if bleed.slices > 1 else "1 slice"
+    first, last = sorted((bleed.first_instance, bleed.last_instance))
+    return str(first) if first == last else f"{first}–{last}"
 
 
 def coverage_lines(coverage: Coverage) -> Iterator[str]:
@@ -34,6 +62,10 @@ def coverage_lines(coverage: Coverage) -> Iterator[str]:
         yield f"{count} not read: {wording.SLICE_REASONS[reason]}"
     for refusal, count in coverage.refused.items():
         yield f"{count} refused on arrival: {wording.REFUSALS[refusal]}"
+    if coverage.base_seen is False:
+        yield "the base of the skull has not been seen"
+    if coverage.vertex_seen is False:
+        yield "the vertex has not been seen"
     missing = coverage.frames_in_ledger - coverage.slices_accepted
     if missing > 0:
         yield f"{missing} accepted from the scanner but not seen by the reader"

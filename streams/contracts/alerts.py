@@ -19,6 +19,7 @@ class AlertState(StrEnum):
     DELIVERY_FAILED = "delivery_failed"
     ACKNOWLEDGED = "acknowledged"
     ESCALATED = "escalated"
+    HANDED_OVER = "handed_over"
     CONFIRMED = "confirmed"
     AMENDED = "amended"
     RETRACTED = "retracted"

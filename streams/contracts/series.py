@@ -1,4 +1,5 @@
-"""``ct.series.v1``: the ledger. What the listener accepted, per association and series, and the clock's ticks.
+"""``ct.series.v1``: the ledger. What the listener accepted, per association and series; the clock's ticks; what has
+been pictured.
 
 The ledger says how many frames must have an outcome; the streams compare. Key: ``series_key``.
 """
@@ -6,7 +7,7 @@ The ledger says how many frames must have an outcome; the streams compare. Key: 
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field, NonNegativeInt, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 
 from streams.contracts.errors import MalformedEvent
 from streams.contracts.event import Event
@@ -69,10 +70,23 @@ class SeriesClockTicked(Event):
     at: AwareDatetime
 
 
-SeriesEvent = SeriesLedgerEntry | SeriesClockTicked
+class SeriesPictured(Event):
+    """The pictures of a series, as far as a revision of its finding goes, are on ``ct.pictures.v1``.
+
+    Emitted by streams, consumed by streams: a worker that takes over makes those that have no such event again.
+    """
+
+    kind: Literal["pictured"] = "pictured"
+    study_key: Key
+    series_key: Key
+    revision: PositiveInt
+    at: AwareDatetime
+
+
+SeriesEvent = SeriesLedgerEntry | SeriesClockTicked | SeriesPictured
 
 _adapter: TypeAdapter[SeriesEvent] = TypeAdapter(
-    Annotated[SeriesLedgerEntry | SeriesClockTicked, Field(union_mode="left_to_right")]
+    Annotated[SeriesLedgerEntry | SeriesClockTicked | SeriesPictured, Field(union_mode="left_to_right")]
 )
 
 
@@ -80,9 +94,9 @@ def decode_series_event(data: bytes) -> SeriesEvent:
     """Parse a message of ``ct.series.v1``.
 
     Raises:
-        MalformedEvent: neither of the two events.
+        MalformedEvent: none of the three events.
     """
     try:
         return _adapter.validate_json(data)
     except ValidationError:
-        raise MalformedEvent("neither a SeriesLedgerEntry nor a SeriesClockTicked") from None
+        raise MalformedEvent("not a SeriesLedgerEntry, SeriesClockTicked or SeriesPictured") from None

@@ -43,11 +43,12 @@ class Topic:
 SLICES = Topic("ct.slices.v1", "series key", "dicom_listener", "streams", 2 * DAY_MS, co_partitioned=True)
 SERIES = Topic("ct.series.v1", "series key", "dicom_listener", "streams", 2 * DAY_MS, co_partitioned=True)
 IDENTITIES = Topic("phi.identities.v1", "study key", "dicom_listener", "alerts", None)
+PICTURES = Topic("ct.pictures.v1", "series key", "streams", "alerts", DAY_MS)
 FINDINGS = Topic("triage.findings.v1", "study key", "streams", "alerts", 30 * DAY_MS)
 ALERTS = Topic("triage.alerts.v1", "study key", "alerts", "anyone", 30 * DAY_MS)
 DEADLETTERS = Topic("triage.deadletter.v1", "as source", "any", "an operator", 30 * DAY_MS)
 
-ALL: tuple[Topic, ...] = (SLICES, SERIES, IDENTITIES, FINDINGS, ALERTS, DEADLETTERS)
+ALL: tuple[Topic, ...] = (SLICES, SERIES, IDENTITIES, PICTURES, FINDINGS, ALERTS, DEADLETTERS)
 
 
 def working_topics() -> Iterator[Topic]:

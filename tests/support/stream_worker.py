@@ -12,8 +12,11 @@ from prometheus_client import CollectorRegistry
 from streams.closing import ClosingRules
 from streams.contracts.deadletters import DeadLetterReason
 from streams.contracts.findings import FindingProduced, Model
-from streams.contracts.series import LedgerKind, SeriesClockTicked
+from streams.contracts.pictures import SlicePictured
+from streams.contracts.series import LedgerKind, SeriesClockTicked, SeriesPictured
 from streams.contracts.slices import SliceAccepted
+from streams.errors import StateNotDurable
+from streams.gallery import Gallery, Pictured
 from streams.metrics import StreamsMetrics
 from streams.models import OpenModel
 from streams.processor import SeriesProcessor
@@ -136,23 +139,39 @@ class Worker:
         self.aside: list[DeadLetterReason] = []
         self.log: list[tuple[SliceAccepted, bytes]] = []
         self.heard_until: Callable[[], datetime | None] = lambda: self.now
+        self.which = Pictured.READABLE
+        self.pictures: list[tuple[SlicePictured, bytes, bytes | None]] = []
+        self.kafka_is_away = False
         self.restart()
 
     def restart(self) -> None:
         """A fresh process: only what was saved is left."""
+        metrics = StreamsMetrics(CollectorRegistry())
+        self.gallery = Gallery(
+            which=self.which,
+            side=512,
+            source=self,
+            sink=self,
+            metrics=metrics,
+            executor=ThreadPoolExecutor(1),
+            clock=lambda: self.now,
+        )
         self.processor = SeriesProcessor(
             store=self.store,
             findings=self,
             pixels=PixelWork(self),
             models=self.models,
             rules=ClosingRules(),
-            metrics=StreamsMetrics(CollectorRegistry()),
+            metrics=metrics,
             clock=lambda: self.now,
             executor=ThreadPoolExecutor(1),
             heard_until=lambda partition: self.heard_until(),
+            gallery=self.gallery,
         )
-        states = [self.store.load(series) for series in self.store.summaries]
-        self.processor.resume([state for state in states if state])
+        states = [state for series in self.store.summaries if (state := self.store.load(series))]
+        self.processor.resume(states)
+        for state in states:
+            asyncio.run(self.processor.picture(state))
 
     # Ports
 
@@ -162,8 +181,19 @@ class Worker:
     async def set_aside(self, reason: DeadLetterReason, detail: str) -> None:
         self.aside.append(reason)
 
+    async def publish_picture(self, event: SlicePictured, packed: bytes, heat_map_png: bytes | None) -> None:
+        if self.kafka_is_away:
+            raise StateNotDurable("planned")
+        self.pictures.append((event, packed, heat_map_png))
+
+    async def pictured(self, event: SeriesPictured, partition: int) -> None:
+        await self.processor.pictured(event)
+
     def fetch(self, partition: int, offset: int) -> tuple[SliceAccepted, bytes]:
-        return self.log[offset]
+        try:
+            return self.log[offset]
+        except IndexError:
+            raise LookupError("retention has removed it") from None
 
     # Scenario
 
@@ -186,6 +216,12 @@ class Worker:
             self.now = min(end, self.now + timedelta(seconds=0.25))
             for tick in self.processor.due():
                 asyncio.run(self.processor.ticked(tick, 0))
+
+    def draw(self) -> list[tuple[SlicePictured, bytes, bytes | None]]:
+        """Let the gallery work; the pictures that it has published since the last time."""
+        before = len(self.pictures)
+        asyncio.run(self.gallery.work_all())
+        return self.pictures[before:]
 
     def force_tick(self, series: str = "series", at: datetime | None = None) -> None:
         tick = SeriesClockTicked(study_key=STUDY, series_key=key(series), at=at or self.now)

@@ -1,35 +1,49 @@
 "use strict";
-// Keeps the part of the page marked #live current. Without this script the list reloads itself by <noscript>.
+// Keeps the parts of the page marked data-live current: each names where it comes from, and is found there by its id.
+// Without this script the list reloads itself by <noscript>.
 (() => {
-  const live = document.getElementById("live");
-  if (!live || !window.EventSource) return;
+  const parts = [...document.querySelectorAll("[data-live]")];
+  if (!parts.length || !window.EventSource) return;
   let seen = null;
+  let pictures = null;
 
   // Nothing is replaced under a finger or a mouse button: the tap would be lost.
   let pressed = 0;
   addEventListener("pointerdown", () => { pressed = Date.now(); }, true);
-  const busy = () => {
+  const busy = (part) => {
     const active = document.activeElement;
-    const typing = active && live.contains(active) && active.tagName === "INPUT" && active.type === "text";
-    return typing || Date.now() - pressed < 1000;
+    const filling = active && part.contains(active) && /^(INPUT|SELECT|TEXTAREA)$/.test(active.tagName);
+    return filling || Date.now() - pressed < 1000;
+  };
+
+  const fresh = async (address) => {
+    const answer = await fetch(address, { cache: "no-store" });
+    if (answer.status === 401) location.reload(); // signed out: the page leads to the sign-in and back
+    return answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+  };
+
+  const fill = (part, page) => {
+    const source = page.getElementById(part.id) || (parts.length === 1 ? page.body : null);
+    if (!source || busy(part)) return;
+    const active = document.activeElement;
+    const focused = active && part.contains(active) && (active.id || active.getAttribute("href"));
+    const boxes = [...part.querySelectorAll("input, select")].filter((box) => box.id || box.name);
+    const kept = boxes.map((box) => [box.id ? `#${CSS.escape(box.id)}` : `[name="${CSS.escape(box.name)}"]`, box.value, box.checked, box.type]);
+    part.replaceChildren(...source.childNodes);
+    for (const [selector, value, checked, type] of kept) {
+      const box = part.querySelector(selector);
+      if (!box || type === "hidden") continue;
+      if (type === "checkbox") box.checked = checked;
+      else box.value = value;
+    }
+    if (focused) part.querySelector(`[id="${CSS.escape(focused)}"], a[href="${CSS.escape(focused)}"]`)?.focus();
   };
 
   const refresh = async () => {
-    const answer = await fetch(live.dataset.source, { cache: "no-store" });
-    if (answer.status === 401) { location.reload(); return; } // signed out: the page leads to the sign-in and back
-    if (!answer.ok) return;
-    const text = await answer.text();
-    if (busy()) return;
-    const focused = document.activeElement && document.activeElement.getAttribute("href");
-    const typed = [...live.querySelectorAll("input[type=text], input:not([type])")].map((box) => [box.id, box.value]);
-    const checked = [...live.querySelectorAll("input:checked")].map((box) => box.id);
-    const parsed = new DOMParser().parseFromString(text, "text/html");
-    const part = live.dataset.part ? parsed.getElementById(live.dataset.part) : parsed.body;
-    if (!part) return;
-    live.replaceChildren(...part.childNodes);
-    typed.forEach(([id, value]) => { const box = document.getElementById(id); if (box) box.value = value; });
-    checked.forEach((id) => { const box = document.getElementById(id); if (box) box.checked = true; });
-    if (focused) { const again = live.querySelector(`a[href="${CSS.escape(focused)}"]`); if (again) again.focus(); }
+    for (const address of new Set(parts.map((part) => part.dataset.live))) {
+      const page = await fresh(address);
+      if (page) parts.filter((part) => part.dataset.live === address).forEach((part) => fill(part, page));
+    }
   };
 
   const lost = () => {
@@ -39,13 +53,17 @@
     note.className = "banner";
     note.setAttribute("role", "alert");
     note.textContent = "This page has lost its service and is not current.";
-    live.before(note);
+    document.getElementById("content").prepend(note);
   };
 
   const source = new EventSource("/events");
   source.addEventListener("changed", (event) => {
     const first = seen === null;
     if (event.data !== seen) { seen = event.data; if (!first) refresh().catch(lost); }
+  });
+  source.addEventListener("pictures", (event) => {
+    const first = pictures === null;
+    if (event.data !== pictures) { pictures = event.data; if (!first) document.dispatchEvent(new Event("tocsin:pictures")); }
   });
   source.onopen = () => { const note = document.getElementById("lost"); if (note) { note.remove(); refresh().catch(lost); } };
   source.onerror = lost;

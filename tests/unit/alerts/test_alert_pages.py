@@ -17,7 +17,9 @@ from alerts.audit import Auditor
 from alerts.broker import Reception
 from alerts.desk import alert_id_of
 from alerts.errors import StoreUnavailable
+from alerts.pacs import PacsLink
 from alerts.store.database import Database
+from alerts.store.gallery import Gallery, address_beside
 from alerts.web.app import create_app
 from alerts.web.context import Context
 from alerts.web.guard import SECURITY_HEADERS, House
@@ -27,6 +29,7 @@ from streams.contracts.identities import IdentityCipher, StudyIdentity
 from tests.unit.alerts.builders import SIGNER, START, a_finding, an_entrance, key
 
 CIPHER = IdentityCipher(b"k" * 32)
+PACS = PacsLink("https://pacs.hospital.example/viewer?study={StudyInstanceUID}")
 
 
 class Stopped:
@@ -42,6 +45,13 @@ def reception(ward: Any) -> Reception:
     reception = Reception(ward.clock, ward.metrics)
     reception.hears(True)
     return reception
+
+
+def gallery_of(ward: Any) -> Gallery:
+    """The ward's pictures, beside its store."""
+    gallery = Gallery(address_beside(ward.database._url))
+    gallery.prepare()
+    return gallery
 
 
 def open_page(
@@ -62,6 +72,8 @@ def open_page(
         Views(ward.database, ward.clock),
         an_entrance(ward),
         Health(),
+        gallery_of(ward),
+        PACS,
     )
     app = create_app(context, House.of("https://tocsin.hospital.example", ()))
     return TestClient(app, base_url="http://127.0.0.1:8080", follow_redirects=False, raise_server_exceptions=False)
@@ -320,6 +332,9 @@ def test_the_api_describes_itself(page: TestClient) -> None:
         "/api/v1/record/views",
         "/api/v1/alerts",
         "/api/v1/alerts/{alert_id}/acknowledge",
+        "/api/v1/alerts/{alert_id}/hand-over",
+        "/api/v1/studies/{study_key}/feedback",
+        "/api/v1/feedback.csv",
     }
     json.dumps(paths)
 

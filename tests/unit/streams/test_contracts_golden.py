@@ -22,7 +22,14 @@ from streams.contracts.findings import (
 )
 from streams.contracts.identities import IdentityCipher, SeriesIdentity, StudyIdentity
 from streams.contracts.ids import SiteSecret
-from streams.contracts.series import LedgerKind, SeriesClockTicked, SeriesLedgerEntry, decode_series_event
+from streams.contracts.pictures import SlicePictured
+from streams.contracts.series import (
+    LedgerKind,
+    SeriesClockTicked,
+    SeriesLedgerEntry,
+    SeriesPictured,
+    decode_series_event,
+)
 from streams.contracts.slices import SliceAccepted
 from streams.contracts.topics import ALL, IDENTITIES, MAX_MESSAGE_BYTES, working_topics
 
@@ -238,3 +245,38 @@ def test_every_topic_takes_the_largest_message_and_only_identities_are_compacted
         assert config["min.insync.replicas"] == "2"
         assert (config["cleanup.policy"] == "compact") == (topic is IDENTITIES)
     assert IDENTITIES not in list(working_topics())
+
+
+PICTURE = SlicePictured(
+    study_key=STUDY,
+    series_key=SERIES,
+    unit=f"{SOP}:1",
+    sop_digest=SOP,
+    digest="d" * 32,
+    InstanceNumber=7,
+    position_mm=10.0,
+    thickness_mm=5.0,
+    Rows=512,
+    Columns=512,
+    PixelSpacing=(0.45, 0.45),
+    ImagePositionPatient=(-115.0, -115.0, 10.0),
+    ImageOrientationPatient=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+    at=AT,
+)
+PICTURE_BYTES = (
+    b'{"study_key":"00000000000000000000000000000001","series_key":"00000000000000000000000000000002",'
+    b'"unit":"00000000000000000000000000000003:1","sop_digest":"00000000000000000000000000000003","frame_number":1,'
+    b'"digest":"dddddddddddddddddddddddddddddddd","slices":1,"InstanceNumber":7,"position_mm":10.0,"thickness_mm":5.0,'
+    b'"Rows":512,"Columns":512,"PixelSpacing":[0.45,0.45],"ImagePositionPatient":[-115.0,-115.0,10.0],'
+    b'"ImageOrientationPatient":[1.0,0.0,0.0,0.0,1.0,0.0],"at":"2026-01-02T03:04:05.678000Z"}'
+)
+
+
+def test_picture() -> None:
+    assert PICTURE.encode() == PICTURE_BYTES
+    assert SlicePictured.decode(PICTURE_BYTES) == PICTURE
+
+
+def test_the_ledger_knows_what_has_been_pictured() -> None:
+    event = SeriesPictured(study_key=STUDY, series_key=SERIES, revision=2, at=AT)
+    assert decode_series_event(event.encode()) == event
