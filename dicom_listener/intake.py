@@ -141,7 +141,8 @@ class Intake:
         messages += [message for _, message in frames]
         if messages:
             self.spool.append(messages)
-        self._record(series, ledger, sealed, {event.identity for event, _ in frames}, acquaintance)
+        identities = {event.identity for event, _ in frames}
+        self._record(series, ledger, sealed, identities, acquaintance, heartbeat=heartbeat)
 
     def _opening(self, series: SeriesReference, ledger: AssociationLedger, at: datetime) -> list[OutgoingMessage]:
         if ledger.is_open(series.series_key):
@@ -163,6 +164,8 @@ class Intake:
         sealed: list[SealedIdentity],
         frames: set[str],
         acquaintance: Acquaintance,
+        *,
+        heartbeat: bool = False,
     ) -> None:
         if not ledger.is_open(series.series_key):
             self.notes.note(ledger.opening(series.study_key, series.series_key, self.now()))
@@ -170,7 +173,9 @@ class Intake:
         ledger.accepted(series.series_key, frames)
         for one in sealed:
             self.identities.published(one)
-        if frames:
+        if frames and heartbeat:
+            self.metrics.heartbeat_slices.inc(len(frames))
+        elif frames:
             self.metrics.slices_taken(ledger.calling_ae, len(frames), self.now())
         if acquaintance is Acquaintance.REPEATED:
             self.metrics.objects_repeated.inc()

@@ -28,6 +28,9 @@ class ListenerMetrics(Instruments):
         super().__init__(registry, "listener")
         self._scanners = frozenset(scanners)
         told_apart = (*sorted(self._scanners), OTHER_SCANNER)
+        self.heartbeat_slices = self.counter(
+            "heartbeat_slices_total", "Frames of dead-man's studies, which are counted nowhere else."
+        )
         self.scanner_slices = self.counter(
             "scanner_slices_total",
             "Frames accepted, by calling AE title as far as the settings name it.",

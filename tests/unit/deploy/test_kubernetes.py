@@ -10,6 +10,7 @@ import yaml
 
 from alerts.settings import Settings as AlertsSettings
 from dicom_listener.settings import Settings as ListenerSettings
+from monitoring.settings import MonitoringSettings
 from streams.contracts.topics import SLICES
 from streams.settings import StreamsSettings
 from tests.unit.deploy.compose import ROOT
@@ -24,6 +25,7 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "listener": (ListenerSettings, "TOCSIN_LISTENER_"),
     "streams": (StreamsSettings, "TOCSIN_STREAMS_"),
     "alerts": (AlertsSettings, "TOCSIN_ALERTS_"),
+    "monitoring": (MonitoringSettings, "TOCSIN_MONITORING_"),
     "heartbeat": (HeartbeatSettings, "TOCSIN_HEARTBEAT_"),
 }
 

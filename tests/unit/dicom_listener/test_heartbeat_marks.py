@@ -35,6 +35,8 @@ def test_a_sealed_object_from_the_heart_is_marked_and_names_nobody(desk: Desk) -
     assert store(desk, sealed()) == 0
     assert [event.heartbeat for event in desk.log.slices] == [True]
     assert desk.log.on("phi.identities.v1") == []
+    assert desk.count("slices_accepted_total") == desk.count("scanner_slices_total", scanner="other") == 0
+    assert desk.count("heartbeat_slices_total") == 1
 
 
 def test_a_patient_is_not_marked(desk: Desk) -> None:

@@ -8,7 +8,20 @@ from tocsin import metrics_document
 ROOT = Path(__file__).parents[3]
 
 LABELS = {
-    *("answer", "certificate", "channel", "closed_by", "group", "how", "kind", "le", "name", "outcome", "prevalence"),
+    *(
+        "answer",
+        "certificate",
+        "channel",
+        "closed_by",
+        "fault",
+        "group",
+        "how",
+        "kind",
+        "le",
+        "name",
+        "outcome",
+        "prevalence",
+    ),
     *("reason", "runtime", "scanner", "state", "status", "topic", "version", "violation", "volume", "where"),
 }
 """Whoever adds a label asks whether its values are bounded, and adds it here."""
