@@ -22,6 +22,7 @@ from tocsin.commands.up import directory_of, say, show_log, stop_signal, table_o
 from tocsin.console import err, out
 from tocsin.findings_watch import FindingsWatch
 from tocsin.node import Addresses, Node, with_environment
+from tocsin.ops_view import ops_table, samples_at
 from tocsin.scanner import Destination
 from tocsin.synthetic_patients import SyntheticStudy
 from tocsin.webhook_receiver import WebhookReceiver
@@ -121,6 +122,7 @@ class _Demo:
         results = [self._result(s, o, receiver) for s, o in zip(studies, outcomes, strict=True)]
         document = {"passed": all(r["passed"] for r in results), "studies": results}
         self._show(results)
+        out.print(ops_table(await asyncio.to_thread(samples_at, node.addresses.metrics_ports().values())))
         if self.report is not None:
             self.report.write_text(json.dumps(document, indent=1) + "\n")
         return bool(document["passed"])
