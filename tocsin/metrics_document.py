@@ -63,6 +63,7 @@ SERVICES: tuple[tuple[str, str, Callable[[CollectorRegistry], object]], ...] = (
     ("alerts", "port 9103", AlertMetrics),
     ("heartbeat", "port 9105", HeartbeatMetrics),
     ("monitoring", "port 9104: the watch at the broker, `python -m monitoring`", _broker),
+    ("heartbeat", "port 9105: the dead-man's study, `tocsin heartbeat`", HeartbeatMetrics),
     ("Every service", "of its machine and its process", _host),
 )
 """Title, where it is exposed, and what declares it."""
