@@ -19,9 +19,9 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from alerts.access.entrance import Entrance
-from alerts.access.provider import CALLBACK, Provider
 from alerts.access.recognition import Recognition
 from alerts.access.second_factor import Sealer
+from alerts.access.sign_on import CALLBACK
 from alerts.access.signing_in import SignIn
 from alerts.access.trail import Views
 from alerts.audit import Auditor
@@ -263,8 +263,11 @@ def entrance_of(settings: Settings, database: Database, clock: Clock, url: str) 
         return database.secret("sign_on_secret", secrets.token_bytes(LINK_SECRET_BYTES))
 
     sign_in = SignIn(database, clock, sealer, settings.lifetime, settings.second_factor)
-    provider = Provider(settings.sign_on, f"{url}{CALLBACK}", flow_secret) if settings.sign_on else None
-    return Entrance(sign_in, provider)
+    if settings.sign_on is None:
+        return Entrance(sign_in, None)
+    from alerts.access.provider import Provider  # half a second that a restart need not take without a sign-on
+
+    return Entrance(sign_in, Provider(settings.sign_on, f"{url}{CALLBACK}", flow_secret))
 
 
 def check_certificate(settings: Settings) -> None:

@@ -15,17 +15,12 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from joserfc.errors import JoseError
 from starlette.requests import Request
 
-from alerts.access.sign_on import Person, SignOn
+from alerts.access.sign_on import FLOW_SECONDS, Person, SignOn
 from alerts.errors import SettingsRefused, SignOnFailed
 
 log = logging.getLogger(__name__)
 
 NAME = "hospital"
-CALLBACK = "/sign-in/sso/callback"
-"""Where the provider sends people back to; to be registered there."""
-
-FLOW_SECONDS = 600
-"""How long somebody may take at the provider."""
 
 TIMEOUT_SECONDS = 5.0
 BEGIN_AGAIN = "The sign-on was not completed. Begin it again."

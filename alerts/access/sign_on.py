@@ -14,6 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from alerts.access.permissions import Role
 
+CALLBACK = "/sign-in/sso/callback"
+"""Where the provider sends people back to; to be registered there."""
+
+FLOW_SECONDS = 600
+"""How long somebody may take at the provider."""
+
 LOGIN_CHARACTERS = 100
 NAME_CHARACTERS = 80
 

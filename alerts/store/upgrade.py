@@ -5,15 +5,9 @@ Laws: all of it or nothing; one instance at a time, the others wait; a database 
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, text
 
 import alerts.access.tables  # noqa: F401 - its tables belong to the schema
-from alerts.errors import SettingsRefused
 from alerts.store.schema import Base
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -23,13 +17,6 @@ FIRST = "0001"
 
 UPGRADE_LOCK = 0x70C52
 """Any number that nothing else in the database uses as an advisory lock."""
-
-
-def configuration(connection: Connection) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(FOLDER))
-    config.attributes["connection"] = connection
-    return config
 
 
 def upgrade(connection: Connection) -> bool:
@@ -43,22 +30,28 @@ def upgrade(connection: Connection) -> bool:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})"))
-    config = configuration(connection)
-    steps = ScriptDirectory.from_config(config)
-    is_new = not inspect(connection).has_table("meta")
-    at = MigrationContext.configure(connection).get_current_revision()
-    if at is not None and at == steps.get_current_head():
-        return is_new
-    if is_new:
+    at = step_of(connection)
+    if at == last_step():
+        return False
+    from alerts.store.steps import mark, take_steps  # Alembic: a restart that has nothing to upgrade need not load it
+
+    if not inspect(connection).has_table("meta"):
         Base.metadata.create_all(connection)
-        command.stamp(config, "head")
+        mark(connection, "head")
         return True
     if at is None:
-        command.stamp(config, FIRST)
-    try:
-        command.upgrade(config, "head")
-    except CommandError as error:
-        raise SettingsRefused(
-            f"the alert database has schema {at}, which this version of Tocsin does not know: it is of a later version"
-        ) from error
-    return is_new
+        mark(connection, FIRST)
+    take_steps(connection, at)
+    return False
+
+
+def step_of(connection: Connection) -> str | None:
+    """The step that the database is at; None where that was never kept."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def last_step() -> str:
+    """The steps' files begin with their numbers, in their order; a test holds them to it."""
+    return max(file.name[:4] for file in VERSIONS.glob("[0-9]*.py"))

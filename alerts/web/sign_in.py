@@ -14,8 +14,8 @@ from starlette.responses import RedirectResponse, Response
 from alerts.access.entrance import Entrance
 from alerts.access.gate import SignedIn, user_or_none
 from alerts.access.permissions import WORDS, Permission
-from alerts.access.provider import CALLBACK, FLOW_SECONDS
 from alerts.access.recognition import cookie_name, is_ours
+from alerts.access.sign_on import CALLBACK, FLOW_SECONDS
 from alerts.access.user import Means
 from alerts.errors import (
     CodeRefused,

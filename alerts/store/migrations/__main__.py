@@ -8,7 +8,8 @@ from pathlib import Path
 from alembic import command
 
 from alerts.store.database import Database
-from alerts.store.upgrade import VERSIONS, configuration
+from alerts.store.steps import configuration
+from alerts.store.upgrade import VERSIONS
 
 
 def main() -> None:

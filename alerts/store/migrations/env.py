@@ -1,4 +1,4 @@
-"""Run by Alembic: configures it for the connection that :mod:`alerts.store.upgrade` hands over."""
+"""Run by Alembic: configures it for the connection that :mod:`alerts.store.steps` hands over."""
 
 from typing import Any, Literal
 

@@ -19,10 +19,10 @@ from sqlalchemy import select
 from werkzeug.serving import make_server
 
 from alerts.access import accounts
-from alerts.access.provider import CALLBACK, Provider
+from alerts.access.provider import Provider
 from alerts.access.recognition import Recognition
 from alerts.access.sessions import Lifetime
-from alerts.access.sign_on import SignOn
+from alerts.access.sign_on import CALLBACK, SignOn
 from alerts.access.trail import Views
 from alerts.audit import Auditor
 from alerts.broker import Reception

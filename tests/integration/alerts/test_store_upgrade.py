@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from alerts.store.database import Database
 from alerts.store.record import verify
-from alerts.store.upgrade import configuration
+from alerts.store.steps import configuration
 from tests.unit.alerts.builders import FakeClock, a_desk, a_finding
 
 ROWS = {

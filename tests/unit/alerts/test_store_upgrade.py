@@ -13,7 +13,8 @@ from sqlalchemy import text
 from alerts.errors import SettingsRefused
 from alerts.store.database import Database
 from alerts.store.schema import Base
-from alerts.store.upgrade import FOLDER, VERSIONS, configuration
+from alerts.store.steps import configuration
+from alerts.store.upgrade import FOLDER, VERSIONS
 
 
 def at_step(tmp_path: Path, step: str) -> Database:
