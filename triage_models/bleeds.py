@@ -19,8 +19,9 @@ from triage_models.midline import ImageSide, side_of
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 
-_MOST_SPACING_MM = 6.0
-"""A slice stands for at most this much of the axis: gaps between the slices seen are not filled in."""
+_MOST_SPACING_MM = 12.0
+"""A slice stands for at most this much of the axis: between slices of 10 mm and less the area is interpolated, across a
+wider gap nobody knows it."""
 
 _ALONE_MM = 5.0
 

@@ -28,7 +28,12 @@ def test_volume_is_area_times_spacing_whatever_the_order() -> None:
 
 def test_gaps_are_not_filled_in() -> None:
     (measured,) = measure_bleeds(slices_at(0, 60), AS_SEGMENTED)
-    assert measured.volume_ml.value == pytest.approx(12.0)
+    assert measured.volume_ml.value == pytest.approx(24.0)
+
+
+def test_thick_slices_stand_for_all_of_their_thickness() -> None:
+    (measured,) = measure_bleeds(slices_at(0, 10, 20), AS_SEGMENTED)
+    assert measured.volume_ml.value == pytest.approx(30.0)
 
 
 def test_the_unsure_rim_of_a_bleed_counts_by_its_probability() -> None:
