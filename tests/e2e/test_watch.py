@@ -138,7 +138,7 @@ def test_the_figures_are_those_of_what_was_sent(seen: Prometheus) -> None:
     assert seen.value('tocsin_streams_series_total{outcome="negative"}') == 1
     assert seen.value("tocsin_streams_series_score_count") == 2
     assert seen.value('tocsin_kafka_topic_end_offset{topic="ct.slices.v1"}') == 56
-    assert seen.value("max(tocsin_kafka_consumer_lag_messages)") == 0
+    until(lambda: seen.query("max(tocsin_kafka_consumer_lag_messages) == 0"), 30, "the last commit")
     assert seen.value("tocsin_kafka_group_members") == 1
 
 

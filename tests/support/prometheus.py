@@ -1,7 +1,7 @@
 """A real Prometheus with our rules, on targets of a test.
 
-It uses the files under monitoring/prometheus as they are, with two changes: the targets are the test's, and every
-``for:`` is cut to 2 s, so that what takes minutes to ring in a hospital rings within a test.
+It uses the files under monitoring/prometheus as they are, with three changes: the targets are the test's, everything is
+looked at every second, and every ``for:`` is cut to 2 s, so that what takes minutes in a hospital takes seconds here.
 """
 
 import json
