@@ -23,8 +23,21 @@ def locked(name: str) -> dict[str, set[str]]:
 def test_every_dependency_is_pinned_to_a_version_that_satisfies_it() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    pins = locked("cpu.txt")
-    for text in [*project["dependencies"], *extras["postgresql"]]:
+    asked = {"cpu.txt": extras["postgresql"], "gpu.txt": [*extras["postgresql"], *extras["gpu"]]}
+    for file, more in asked.items():
+        pinned(
+            locked(file),
+            [text for text in [*project["dependencies"], *more] if file == "cpu.txt" or not cpu_only(text)],
+        )
+
+
+def cpu_only(text: str) -> bool:
+    """The GPU's runtime takes the place of this one."""
+    return Requirement(text).name == "onnxruntime"
+
+
+def pinned(pins: dict[str, set[str]], wanted_texts: list[str]) -> None:
+    for text in wanted_texts:
         wanted = Requirement(text)
         versions = pins.get(canonicalize_name(wanted.name), set())
         assert versions, f"{wanted.name} is not pinned: {RENEW}"
@@ -32,7 +45,7 @@ def test_every_dependency_is_pinned_to_a_version_that_satisfies_it() -> None:
 
 
 def test_every_pin_has_its_hash() -> None:
-    for name in ("cpu.txt", "build.txt"):
+    for name in ("cpu.txt", "gpu.txt", "build.txt"):
         text = (ROOT / "deploy" / "requirements" / name).read_text()
         assert len(re.findall(r"^\S+==", text, re.MULTILINE)) == len(
             re.findall(r"==[^\n]*\\\n    --hash=sha256:", text)
