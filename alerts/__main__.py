@@ -115,7 +115,7 @@ def run(settings: Settings) -> int:
     links = Links(url, settings.place, signer)
     plan = Plan(recipients, timedelta(seconds=settings.remind_after_seconds), database, clock)
     parts = frozenset(settings.message_parts)
-    desk = Desk(database, clock, settings.policy(), recipients, plan, links, wake, parts, metrics.answered)
+    desk = Desk(database, clock, settings.policy(), recipients, plan, links, wake, parts, metrics.answered, cipher)
     outbound = Outbound(settings.kafka_bootstrap_servers)
     publisher = Outbound(settings.kafka_bootstrap_servers)
     pictures_aside = Outbound(settings.kafka_bootstrap_servers)

@@ -65,7 +65,7 @@ def _positives_without_alert(session: Session, now: datetime) -> Iterator[Breach
     for study in session.scalars(select(Study).where(Study.study_key.in_(suspects))):
         if standing(facts_of(session, study, lock=False)).verdict is not Verdict.BLEED:
             continue
-        alert = alert_of(session, study.study_key, lock=False)
+        alert = alert_of(session, study.case_key, lock=False)
         if alert is None or life_of(alert).topic is not Topic.BLEED or life_of(alert).claim is Claim.RETRACTED:
             yield Breach(Violation.POSITIVE_WITHOUT_ALERT, study.study_key)
 

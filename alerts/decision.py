@@ -1,12 +1,13 @@
 """What to tell people about a study: facts and the time in, a step with its reason out. Pure.
 
 Laws: a positive is taken back only by a *computed* negative of the same series, never by a failure or by silence; a
-study of which nothing could be read is told to people as *not analysed*; whoever was told of something is told when it
+study of which nothing could be read is told to people as *not analysed*, also when another study of the same case could
+be; whoever was told of something is told when it
 changes; every decision names its reason.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
@@ -55,6 +56,8 @@ class Reason(StrEnum):
     NOTHING_YET = "nothing_yet"
     NO_RESULT_IN_TIME = "no_result_in_time"
     ALREADY_TOLD = "already_told"
+    ALSO_IN_ANOTHER_STUDY = "also_in_another_study"
+    NO_LONGER_IN_ANOTHER_STUDY = "no_longer_in_another_study"
 
 
 class Audience(StrEnum):
@@ -90,6 +93,8 @@ class Policy:
     """A finding older than this when it gets here is marked late."""
     page_within: timedelta = timedelta(hours=24)
     """A finding older than this is listed, waits for an answer, and rings nobody."""
+    join_within: timedelta = timedelta(minutes=30)
+    """A study of the same patient that comes within this of another joins its alert."""
 
 
 @dataclass(frozen=True)
@@ -144,21 +149,27 @@ class Told:
     life: Life
     sides: frozenset[Side] = frozenset()
     leading: str | None = None
+    studies: frozenset[str] = frozenset()
+    """The studies of the case that people were told about."""
 
 
 @dataclass(frozen=True)
 class StudyFacts:
+    """A study, and the others of its case: the same patient, scanned again within a while."""
+
     findings: tuple[FindingFact, ...] = ()
     """Every revision of every series."""
     told: Told | None = None
     result_unreadable: bool = False
     """A finding of this study came that could not be parsed."""
     first_seen_at: datetime | None = None
+    study_key: str = ""
+    others: tuple["StudyFacts", ...] = ()
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How the study stands, and the finding that says so."""
+    """How the study, or the case, stands, and the finding that says so."""
 
     verdict: Verdict
     source: FindingFact | None = None
@@ -167,6 +178,12 @@ class Standing:
     leading: str | None = None
     incomplete: bool = False
     """A positive series later failed: the warning stands, the reading is not complete."""
+    studies: frozenset[str] = frozenset()
+    """Those that stand so."""
+    since: datetime | None = None
+    """When the study came in."""
+    by_study: tuple["Standing", ...] = ()
+    """Of a case, those that stand so, one by one."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +203,43 @@ class Decision:
 
 
 def standing(facts: StudyFacts) -> Standing:
-    """How the study stands: the most urgent of its series."""
+    """How the case stands: as the most urgent of its studies does."""
+    return _combined([study_standing(study) for study in (facts, *facts.others)])
+
+
+def study_standing(facts: StudyFacts) -> Standing:
+    """How the study stands by itself: as the most urgent of its series does."""
+    return replace(_of_series(facts), studies=frozenset({facts.study_key}), since=facts.first_seen_at)
+
+
+ORDER = {verdict: place for place, verdict in enumerate(Verdict)}
+
+
+def _combined(standings: list[Standing]) -> Standing:
+    worst = min(standings, key=lambda at: ORDER[at.verdict]).verdict
+    same = [at for at in standings if at.verdict is worst]
+    if len(same) == 1:
+        return replace(same[0], by_study=tuple(same))
+    speaking = [at for at in same if not at.provisional] or same
+    source = max((at.source for at in speaking if at.source), key=_weight, default=None)
+    return Standing(
+        worst,
+        source,
+        provisional=all(at.provisional for at in same),
+        sides=frozenset(side for at in speaking for side in at.sides),
+        leading=source.leading if source else None,
+        incomplete=all(at.incomplete for at in same),
+        studies=frozenset(key for at in same for key in at.studies),
+        since=min((at.since for at in same if at.since), default=None),
+        by_study=tuple(same),
+    )
+
+
+def _weight(fact: FindingFact) -> tuple[float, datetime]:
+    return fact.score, fact.produced_at
+
+
+def _of_series(facts: StudyFacts) -> Standing:
     series = [list(revisions) for revisions in _by_series(facts.findings)]
     positives = [fact for revisions in series if (fact := _positive_that_stands(revisions))]
     if positives:
@@ -255,6 +308,8 @@ def _bleed(at: Standing, told: Told | None, policy: Policy, now: datetime) -> De
     if told is None or told.life.topic is Topic.NOT_ANALYSED or told.life.claim is Claim.RETRACTED:
         fresh = Reason.POSITIVE_PROVISIONAL if at.provisional else Reason.POSITIVE_FINAL
         return _ring(at, Topic.BLEED, Reason.POSITIVE_AFTER_ALL if told else fresh, policy, now)
+    if told.studies and at.studies != told.studies:
+        return _other_studies(at, told.studies)
     if at.provisional or (told.life.claim is not Claim.PROVISIONAL and not _says_otherwise(at, told)):
         return Decision(Step.NOTHING, Reason.ALREADY_TOLD, at)
     if at.incomplete:
@@ -265,6 +320,16 @@ def _bleed(at: Standing, told: Told | None, policy: Policy, now: datetime) -> De
         return Decision(Step.AMEND, Reason.SIDE_OR_TYPE_CHANGED, at, audience=Audience.TOLD)
     audience = Audience.TOLD if policy.tell_confirmed else Audience.NOBODY
     return Decision(Step.CONFIRM, Reason.CONFIRMED_BY_COMPLETE_SERIES, at, audience=audience)
+
+
+def _other_studies(at: Standing, told: frozenset[str]) -> Decision:
+    """A second scan of the same patient shows it too, or does no longer: the same people hear of it."""
+    news = [study for study in at.by_study if not study.studies <= told]
+    if not news:
+        return Decision(Step.AMEND, Reason.NO_LONGER_IN_ANOTHER_STUDY, at, audience=Audience.TOLD)
+    newest = max((study.source for study in news if study.source), key=lambda fact: fact.produced_at)
+    speaking = replace(at, source=newest)
+    return Decision(Step.AMEND, Reason.ALSO_IN_ANOTHER_STUDY, speaking, audience=Audience.TOLD)
 
 
 def _says_otherwise(at: Standing, told: Told) -> bool:
@@ -306,9 +371,9 @@ def _clear(at: Standing, told: Told | None) -> Decision:
 
 def _arriving(at: Standing, facts: StudyFacts, policy: Policy, now: datetime) -> Decision:
     """Silence must not last: whoever should have read it may be gone."""
-    if facts.first_seen_at is None or now - facts.first_seen_at > policy.page_within:
+    if at.since is None or now - at.since > policy.page_within:
         return Decision(Step.NOTHING, Reason.NOTHING_YET, at)
-    overdue_at = facts.first_seen_at + policy.result_within
+    overdue_at = at.since + policy.result_within
     if now < overdue_at:
         return Decision(Step.NOTHING, Reason.NOTHING_YET, at, look_again_at=overdue_at)
     return _not_analysed(at, facts.told, policy, now, Reason.NO_RESULT_IN_TIME, tell=True)

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from alerts.decision import Audience, Decision, Policy, Reason, Step, Verdict, decide, standing
+from alerts.decision import Audience, Decision, Policy, Reason, Step, Verdict, decide, standing, study_standing
 from alerts.errors import HandOverRefused, UnknownAlert
 from alerts.escalation import Escalation
+from alerts.joining import Candidate, case_for
 from alerts.life import Answer, Claim, Happening, Life, Topic, Via
 from alerts.links import Links
 from alerts.messages import PURPOSES, WITHOUT_PATIENT, MessagePart, Purpose, compose
@@ -54,9 +55,12 @@ from alerts.store.studies import (
     join_sides,
     life_of,
     lock_study,
+    studies_of_patient,
 )
 from streams.contracts.alerts import AlertState
+from streams.contracts.errors import ContractError
 from streams.contracts.findings import FindingProduced
+from streams.contracts.identities import IdentityCipher, StudyIdentity
 
 NOBODY_TO_TELL = "nobody_to_tell"
 NAMES_CHARACTERS = 120
@@ -83,6 +87,8 @@ class Desk:
     """What messages may say; what identifies a patient is put in when they are sent."""
     answered: Callable[[timedelta], None] = field(default=lambda _took: None)
     """Called once per alert, with the time from its being raised to the first human answer."""
+    cipher: IdentityCipher | None = None
+    """Without it no two studies are known to be of one patient."""
 
     def take_finding(self, finding: FindingProduced) -> Decision | None:
         """Keep a finding and act on it; None if it was known already.
@@ -115,6 +121,9 @@ class Desk:
             study.identity = envelope
             if study.verdict == Verdict.ARRIVING:
                 study.look_again_at = study.first_seen_at + self.policy.result_within
+            if self._join(session, study) and study.verdict != Verdict.ARRIVING:
+                self._settle(session, study, self.clock.now())
+        self.wake()
 
     def take_series_identity(self, study_key: str, series_key: str, envelope: bytes, seen_at: datetime) -> None:
         with self.database.writing() as session:
@@ -291,9 +300,39 @@ class Desk:
         at = standing(facts_of(session, session.get_one(Study, alert.study_key), lock=False))
         return Decision(Step.RAISE, Reason(alert.reason), at, Topic(alert.topic), Audience.ON_CALL, alert.late)
 
+    def _join(self, session: Session, study: Study) -> bool:
+        """Make the study part of the case of an earlier study of the same patient, if there is one."""
+        identity = self._opened(study)
+        if identity is None or study.case_key != study.study_key or alert_of(session, study.study_key) is not None:
+            return False
+        study.patient_key = identity.patient_key
+        others = list(studies_of_patient(session, study))
+        if any(other.case_key == study.study_key for other in others):
+            return False
+        firsts = (other for other in others if other.case_key == other.study_key)
+        known = ((other, self._opened(other)) for other in firsts)
+        candidates = [Candidate(other.study_key, other.first_seen_at, it) for other, it in known if it]
+        case_key = case_for(identity, study.first_seen_at, candidates, self.policy.join_within)
+        if case_key is None or lock_study(session, case_key, study.first_seen_at).case_key != case_key:
+            return False
+        study.case_key = case_key
+        return True
+
+    def _opened(self, study: Study) -> StudyIdentity | None:
+        if self.cipher is None or study.identity is None:
+            return None
+        try:
+            identity = self.cipher.open(study.identity, study.study_key)
+        except ContractError:
+            return None
+        return identity if isinstance(identity, StudyIdentity) else None
+
     def _settle(self, session: Session, study: Study, now: datetime) -> Decision:
-        decision = decide(facts_of(session, study), self.policy, now)
-        study.verdict, study.reason = decision.standing.verdict, decision.reason
+        if study.case_key != study.study_key:
+            lock_study(session, study.case_key, now)
+        facts = facts_of(session, study)
+        decision = decide(facts, self.policy, now)
+        study.verdict, study.reason = study_standing(facts).verdict, decision.reason
         study.changed_at, study.look_again_at = now, decision.look_again_at
         append(session, EntryKind.DECISION, now, study.study_key, _on_record(decision, _source(session, decision)))
         if decision.step is not Step.NOTHING:
@@ -301,10 +340,10 @@ class Desk:
         return decision
 
     def _obey(self, session: Session, study: Study, decision: Decision, now: datetime) -> None:
-        alert = alert_of(session, study.study_key)
+        alert = alert_of(session, study.case_key)
         before = _told_before(session, alert, decision)
         if alert is None:
-            alert = _new_alert(study.study_key, decision, now)
+            alert = _new_alert(study.case_key, decision, now)
             session.add(alert)
             session.flush()
             note(session, alert, AlertState.RAISED, now, Circumstances(reason=decision.reason))
@@ -371,18 +410,19 @@ class Desk:
         by: str = "",
     ) -> None:
         series_key, revision = (finding.series_key, finding.revision) if finding else (None, None)
+        about = finding.study_key if finding else min(decision.standing.studies, default=alert.study_key)
         for address in to:
             message = compose(
                 notice_id=notice_id_of(alert.alert_id, series_key, revision, purpose, alert.round, address),
                 alert_id=alert.alert_id,
-                study_key=alert.study_key,
+                study_key=about,
                 purpose=purpose,
                 decision=decision,
                 finding=finding,
                 recipient=address.recipient,
                 round_number=alert.round,
                 decided_at=now,
-                link=self.links.study(alert.study_key),
+                link=self.links.study(about),
                 acknowledge_link=self.links.acknowledge(alert.alert_id, address.recipient, now),
                 place=self.links.place,
                 parts=self.parts,
@@ -489,5 +529,6 @@ def _state_claim(alert: Alert, decision: Decision) -> None:
     source = decision.standing.source
     alert.reason, alert.late = decision.reason, decision.late
     alert.sides, alert.leading = join_sides(decision.standing.sides), decision.standing.leading
+    alert.studies = ",".join(sorted(decision.standing.studies))
     alert.series_key = source.series_key if source else None
     alert.finding_revision = source.revision if source else None

@@ -33,7 +33,7 @@ from enum import StrEnum
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from alerts import wording
-from alerts.decision import Decision, Step, Verdict, sides_of
+from alerts.decision import Decision, Reason, Step, Verdict, sides_of
 from alerts.life import Topic
 from streams.contracts.findings import FindingProduced, FindingStatus, Outcome
 from streams.contracts.identities import StudyIdentity
@@ -151,6 +151,8 @@ def headline(purpose: Purpose, decision: Decision, finding: FindingProduced | No
             return "Correction: bleed warning withdrawn, no bleed found in the complete series"
         case Purpose.AMENDED if decision.topic is Topic.NOT_ANALYSED:
             return "Correction: bleed warning withdrawn, but part of the study was not analysed: read it yourself"
+        case Purpose.AMENDED if decision.reason is Reason.ALSO_IN_ANOTHER_STUDY:
+            return f"Same patient, scanned again: {_finding_line(decision, finding)}"
         case Purpose.AMENDED if decision.standing.incomplete:
             return "Bleed warning stands; the rest of the series was not analysed: read it yourself"
     prefix = {Purpose.REMINDER: "Not answered yet: ", Purpose.CONFIRMED: "Confirmed: ", Purpose.AMENDED: "Correction: "}

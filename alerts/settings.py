@@ -132,6 +132,8 @@ class Settings(BaseSettings):
     """A finding that comes this long after its last slice is marked late."""
     page_within_seconds: PositiveFloat = 24 * 3600
     """A finding older than this is listed and rings nobody."""
+    join_within_seconds: NonNegativeFloat = 1800
+    """A re-scan of the same patient within this joins the alert of the first study; needs the identity key."""
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """Threshold of the journal."""
 
@@ -194,6 +196,7 @@ class Settings(BaseSettings):
             result_within=timedelta(seconds=self.result_within_seconds),
             late_after=timedelta(seconds=self.late_after_seconds),
             page_within=timedelta(seconds=self.page_within_seconds),
+            join_within=timedelta(seconds=self.join_within_seconds),
         )
 
 

@@ -137,6 +137,8 @@ REASONS = {
     Reason.NOTHING_YET: "no result yet",
     Reason.NO_RESULT_IN_TIME: "no result came in time",
     Reason.ALREADY_TOLD: "already told",
+    Reason.ALSO_IN_ANOTHER_STUDY: "the same patient was scanned again, and it shows there too",
+    Reason.NO_LONGER_IN_ANOTHER_STUDY: "one of the patient's studies does not bear it out, another still does",
 }
 
 CLAIMS = {

@@ -177,7 +177,11 @@ def reason_in_words(reason: str) -> str:
 
 def worklist(session: Session, now: datetime) -> list[StudyView]:
     """All studies to be shown, most urgent first, the longest wait first among equals."""
-    waiting = select(Alert.study_key).where(Alert.answer.in_(WAITING_FOR_A_HUMAN), Alert.claim != Claim.RETRACTED)
+    waiting = (
+        select(Study.study_key)
+        .join(Alert, Alert.study_key == Study.case_key)
+        .where(Alert.answer.in_(WAITING_FOR_A_HUMAN), Alert.claim != Claim.RETRACTED)
+    )
     recent = select(Study.study_key).where(Study.changed_at > now - LISTED_FOR)
     recent = recent.order_by(Study.changed_at.desc()).limit(LISTED)
     keys = set(session.scalars(waiting)) | set(session.scalars(recent))
@@ -219,10 +223,13 @@ def study_of_alert(session: Session, alert_id: str) -> StudyView:
     Raises:
         UnknownAlert: there is none of this id.
     """
-    study_key = session.scalar(select(Alert.study_key).where(Alert.alert_id == alert_id))
-    if study_key is None:
+    alert = session.get(Alert, alert_id)
+    if alert is None:
         raise UnknownAlert(alert_id)
-    return one_study(session, study_key)
+    speaking = select(Finding.study_key).where(
+        Finding.series_key == alert.series_key, Finding.revision == alert.finding_revision
+    )
+    return one_study(session, session.scalar(speaking) or alert.study_key)
 
 
 def alerts_of(session: Session, *, waiting_only: bool) -> list[AlertView]:
@@ -243,11 +250,21 @@ def history_of(session: Session, alert_id: str) -> list[EventView]:
 
 def _views(session: Session, keys: set[str]) -> list[StudyView]:
     studies = session.scalars(select(Study).where(Study.study_key.in_(keys))).all()
-    alerts = session.scalars(select(Alert).where(Alert.study_key.in_(keys))).all()
+    alerts = session.scalars(select(Alert).where(Alert.study_key.in_({study.case_key for study in studies}))).all()
     notices = _notices(session, [alert.alert_id for alert in alerts])
-    alert_views = {a.study_key: _alert_view(a, notices.get(a.alert_id, [])) for a in alerts}
+    by_case = {a.study_key: (a, _alert_view(a, notices.get(a.alert_id, []))) for a in alerts}
+    alert_views = {
+        study.study_key: by_case[study.case_key][1]
+        for study in studies
+        if study.case_key in by_case and _is_about(by_case[study.case_key][0], study)
+    }
     series = _series(session, keys)
     return [_study_view(s, alert_views.get(s.study_key), series.get(s.study_key, [])) for s in studies]
+
+
+def _is_about(alert: Alert, study: Study) -> bool:
+    """Whether a case's alert speaks of this study of it."""
+    return study.study_key in (alert.studies or alert.study_key).split(",")
 
 
 def _notices(session: Session, alert_ids: Sequence[str]) -> dict[str, list[NoticeView]]:

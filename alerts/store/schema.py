@@ -55,6 +55,10 @@ class Study(Base):
     result_unreadable: Mapped[bool] = mapped_column(default=False)
     identity: Mapped[bytes | None]
     """The sealed :class:`StudyIdentity`."""
+    patient_key: Mapped[str | None] = mapped_column(KEY, index=True)
+    """Groups a patient's studies, without saying whose they are."""
+    case_key: Mapped[str] = mapped_column(KEY, index=True)
+    """The study under whose key the alert of this one is: itself, or the first study of a patient scanned again."""
 
 
 class Series(Base):
@@ -103,6 +107,9 @@ class Alert(Base):
     __tablename__ = "alerts"
     alert_id: Mapped[str] = mapped_column(KEY, primary_key=True)
     study_key: Mapped[str] = mapped_column(KEY, unique=True)
+    """The first study of the case."""
+    studies: Mapped[str] = mapped_column(Text, default="")
+    """The studies of the case that it is about, separated by commas."""
     topic: Mapped[str] = mapped_column(WORD)
     claim: Mapped[str] = mapped_column(WORD)
     answer: Mapped[str] = mapped_column(WORD, index=True)

@@ -1,6 +1,7 @@
 """Studies, series and findings in the database: writes them, and gathers the facts that a decision needs."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -38,9 +39,16 @@ def lock_study(session: Session, study_key: str, seen_at: datetime) -> Study:
         changed_at=seen_at,
         verdict=Verdict.ARRIVING,
         reason=Reason.NOTHING_YET,
+        case_key=study_key,
         result_unreadable=False,
     )
     return session.scalars(select(Study).where(Study.study_key == study_key).with_for_update()).one()
+
+
+def studies_of_patient(session: Session, study: Study) -> Iterator[Study]:
+    """The other studies of the same patient."""
+    same = select(Study).where(Study.patient_key == study.patient_key, Study.study_key != study.study_key)
+    yield from session.scalars(same.order_by(Study.first_seen_at))
 
 
 def add_finding(session: Session, finding: FindingProduced, received_at: datetime) -> bool:
@@ -103,7 +111,18 @@ def picture_of(
 
 
 def facts_of(session: Session, study: Study, *, lock: bool = True) -> StudyFacts:
-    """What a decision about this study rests on; its alert is held until the end of the transaction if ``lock``."""
+    """What a decision about this study's case rests on; the alert is held until the transaction's end if ``lock``."""
+    members = session.scalars(
+        select(Study).where(Study.case_key == study.case_key, Study.study_key != study.study_key)
+    ).all()
+    alert = alert_of(session, study.case_key, lock=lock)
+    own = own_facts_of(session, study)
+    others = tuple(own_facts_of(session, member) for member in members)
+    return replace(own, told=told_of(alert) if alert else None, others=others)
+
+
+def own_facts_of(session: Session, study: Study) -> StudyFacts:
+    """What is known of this study by itself."""
     columns = select(
         Finding.series_key,
         Finding.revision,
@@ -118,13 +137,12 @@ def facts_of(session: Session, study: Study, *, lock: bool = True) -> StudyFacts
         FindingFact(key, revision, FindingStatus(status), Outcome(outcome), at, split_sides(sides), leading, score)
         for key, revision, status, outcome, at, sides, leading, score in session.execute(columns)
     )
-    alert = alert_of(session, study.study_key, lock=lock)
-    return StudyFacts(findings, told_of(alert) if alert else None, study.result_unreadable, study.first_seen_at)
+    return StudyFacts(findings, None, study.result_unreadable, study.first_seen_at, study.study_key)
 
 
-def alert_of(session: Session, study_key: str, *, lock: bool = True) -> Alert | None:
-    """The study's alert; held until the end of the transaction if ``lock``."""
-    query = select(Alert).where(Alert.study_key == study_key)
+def alert_of(session: Session, case_key: str, *, lock: bool = True) -> Alert | None:
+    """The case's alert; held until the end of the transaction if ``lock``."""
+    query = select(Alert).where(Alert.study_key == case_key)
     return session.scalars(query.with_for_update() if lock else query).one_or_none()
 
 
@@ -133,7 +151,8 @@ def life_of(alert: Alert) -> Life:
 
 
 def told_of(alert: Alert) -> Told:
-    return Told(life_of(alert), split_sides(alert.sides), alert.leading)
+    studies = frozenset(alert.studies.split(",")) if alert.studies else frozenset()
+    return Told(life_of(alert), split_sides(alert.sides), alert.leading, studies)
 
 
 def finding_of(session: Session, series_key: str, revision: int) -> FindingProduced:

@@ -33,6 +33,7 @@ from streams.contracts.findings import (
     Outcome,
     Side,
 )
+from streams.contracts.identities import IdentityCipher
 
 START = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 
@@ -153,6 +154,7 @@ RECIPIENTS = Recipients.model_validate(
 )
 
 
+CIPHER = IdentityCipher(b"k" * 32)
 SIGNER = LinkSigner(lambda: b"s" * 32)
 
 
@@ -209,4 +211,4 @@ def a_desk(
     names = recipients.names if recipients else ()
     escalation = escalation or RingEveryone(names, timedelta(minutes=5))
     links = Links("http://127.0.0.1:8080", "Ward 7", SIGNER)
-    return Desk(database, clock, policy or Policy(), recipients, escalation, links, wake, parts)
+    return Desk(database, clock, policy or Policy(), recipients, escalation, links, wake, parts, cipher=CIPHER)
