@@ -64,7 +64,7 @@ from streams.contracts.identities import IdentityCipher, StudyIdentity
 
 NOBODY_TO_TELL = "nobody_to_tell"
 NAMES_CHARACTERS = 120
-RINGS = frozenset({Purpose.ALARM, Purpose.REMINDER})
+RINGS = frozenset({Purpose.ALARM, Purpose.REMINDER, Purpose.HANDED_OVER})
 """One of a person's channels in turn is enough for these; a correction goes wherever the warning went."""
 
 CLOSES_AFTER = timedelta(hours=24)

@@ -286,7 +286,14 @@ def with_patient(message: Message, identity: StudyIdentity, parts: frozenset[Mes
     return message.model_copy(update={"patient": patient, "text": text})
 
 
-MOST_URGENT_FIRST = (Purpose.ALARM, Purpose.AMENDED, Purpose.REMINDER, Purpose.RETRACTED, Purpose.CONFIRMED)
+MOST_URGENT_FIRST = (
+    Purpose.ALARM,
+    Purpose.HANDED_OVER,
+    Purpose.AMENDED,
+    Purpose.REMINDER,
+    Purpose.RETRACTED,
+    Purpose.CONFIRMED,
+)
 
 
 def bundle(messages: Sequence[Message]) -> Message:

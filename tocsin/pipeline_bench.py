@@ -308,10 +308,10 @@ def _clocks(run: _Run, received: Sequence[tuple[datetime, dict[str, object]]]) -
             if key in delivered:
                 wait = delivered[key] - begun.decisive_slice
                 samples["decisive_slice_to_alert_delivered"].append(wait.total_seconds())
-    return {name: _percentiles(values) for name, values in samples.items()}
+    return {name: percentiles(values) for name, values in samples.items()}
 
 
-def _percentiles(values: Sequence[float]) -> dict[str, float | int]:
+def percentiles(values: Sequence[float]) -> dict[str, float | int]:
     if not values:
         return {"n": 0}
     cuts = statistics.quantiles([*values, values[-1]], n=100, method="inclusive")

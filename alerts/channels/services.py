@@ -27,7 +27,7 @@ TIMEOUT_SECONDS = 12.0
 STATUS = re.compile(r"error[= ](\d{3})\b")
 NO_CONNECTION = re.compile(r"connection error", re.IGNORECASE)
 
-URGENT = frozenset({Purpose.ALARM, Purpose.REMINDER, Purpose.AMENDED})
+URGENT = frozenset({Purpose.ALARM, Purpose.REMINDER, Purpose.HANDED_OVER, Purpose.AMENDED})
 
 LOG = logging.getLogger("apprise")
 LOG.propagate = False

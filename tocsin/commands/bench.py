@@ -12,7 +12,7 @@ from tocsin.errors import TocsinError
 from tocsin.kafka.topics import TopicLayout
 from triage_models.errors import ModelError
 
-app = typer.Typer(no_args_is_help=True, help="Measure this machine: ingest, inference, the whole pipeline.")
+app = typer.Typer(no_args_is_help=True, help="Measure this machine: ingest, inference, alerts, the whole pipeline.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document instead of lines")]
 
@@ -76,6 +76,21 @@ def pipeline(
     _show(figures, as_json)
     if figures["slices_lost"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def alerts(
+    findings: Annotated[int, typer.Option(help="each of a study of its own", min=1, max=100_000)] = 50,
+    per_minute: Annotated[float, typer.Option(min=1, max=6000)] = 50.0,
+    instances: Annotated[int, typer.Option(help="of the alert service, on one database", min=1, max=4)] = 1,
+    database_url: Annotated[str | None, typer.Option(help="an empty PostgreSQL database; else SQLite")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """From a finding produced to a webhook's acceptance, through real Kafka and the alert service."""
+    from tocsin.alerts_bench import AlertLoad, measure_alerts
+
+    show_log()
+    _show(measure_alerts(AlertLoad(findings, per_minute, instances, database_url), say), as_json)
 
 
 def _show(figures: dict[str, object], as_json: bool) -> None:

@@ -104,15 +104,20 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def empty_postgresql(postgresql: str) -> str:
+    """The same, with nothing in it."""
+    database = Database(postgresql)
+    with database.writing() as session:
+        session.execute(text("DROP SCHEMA public CASCADE"))
+        session.execute(text("CREATE SCHEMA public"))
+    database.close()
+    return postgresql
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'shared.sqlite3'}"
         return
-    url: str = request.getfixturevalue("postgresql")
-    database = Database(url)
-    with database.writing() as session:
-        session.execute(text("DROP SCHEMA public CASCADE"))
-        session.execute(text("CREATE SCHEMA public"))
-    database.close()
-    yield url
+    yield request.getfixturevalue("empty_postgresql")

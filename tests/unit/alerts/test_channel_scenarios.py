@@ -6,7 +6,7 @@ from typing import Any
 
 from alerts.circuits import Circuits, CircuitState
 from alerts.errors import ChannelRefused, ChannelUnreachable, FailureKind
-from alerts.messages import IDENTIFYING, MessagePart, with_patient
+from alerts.messages import DISCREET, IDENTIFYING, MOST_URGENT_FIRST, MessagePart, Purpose, with_patient
 from alerts.recipients import ChannelKind, Recipients
 from alerts.store.claims import Flood
 from alerts.store.outbox import Address
@@ -213,3 +213,7 @@ def test_each_kind_of_message_can_be_discreet(a_ward: Callable[..., Any]) -> Non
         "Not answered yet: a study needs you",
         "Correction: an earlier alert is withdrawn",
     ]
+
+
+def test_every_kind_of_message_has_its_place_in_a_bundle_and_its_discreet_words() -> None:
+    assert set(MOST_URGENT_FIRST) == set(DISCREET) == set(Purpose)

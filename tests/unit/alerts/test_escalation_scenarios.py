@@ -1,7 +1,7 @@
 """Nobody answers: who rings next, and that somebody always does."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -125,3 +125,62 @@ def test_at_any_time_and_round_somebody_rings_and_it_rings_again(hours: int) -> 
         ring = rings.ring(Matter(Topic.BLEED, "CT1"), round_number, at)
         assert ring.names
         assert at < ring.rings_again_at <= at + timedelta(minutes=5)
+
+
+DAILY = POLICY.replace(
+    'nights: {members: [first], hand_over: "08:00", start: 2026-01-05, shift: "18:00-08:00"}',
+    'nights: {members: [first, second], turn: daily, hand_over: "02:30", start: 2026-01-05}',
+).replace("{notify: [second], wait_minutes: 5}", "{notify: [third], wait_minutes: 5}")
+
+
+def at_night(a_ward: Callable[..., Any], instant: str) -> Any:
+    ward = a_ward(recipients=PEOPLE, escalation=escalation(DAILY))
+    ward.clock.instant = datetime.fromisoformat(instant).astimezone(UTC)
+    return ward
+
+
+def test_in_the_night_the_clocks_go_back_the_hand_over_is_kept_and_no_ring_is_lost_or_doubled(
+    a_ward: Callable[..., Any],
+) -> None:
+    """25 October 2026, Zurich: the hour from 02:00 to 03:00 comes twice; the turn changes at 02:30, the first time."""
+    ward = at_night(a_ward, "2026-10-25T02:28+02:00")
+    ward.send(a_finding(at=ward.clock.now()))
+    ward.expects("first", "hemorrhage")
+    ward.wait(minutes=5)
+    ward.expects("third", "not answered yet")
+    ward.silent("first", "second", "switchboard")
+    again = at_night(a_ward, "2026-10-25T02:10+01:00")
+    again.send(a_finding(study="B", at=again.clock.now()))
+    again.expects("second", "hemorrhage")
+    again.silent("first", "switchboard")
+
+
+def test_in_the_night_the_clocks_go_forward_the_skipped_hand_over_still_happens(a_ward: Callable[..., Any]) -> None:
+    """29 March 2026, Zurich: there is no 02:30."""
+    ward = at_night(a_ward, "2026-03-29T01:55+01:00")
+    ward.send(a_finding(study="A", at=ward.clock.now()))
+    [before] = [name for name in ("first", "second") if ward.news(name)]
+    ward.acknowledge("A")
+    later = at_night(a_ward, "2026-03-29T03:31+02:00")
+    later.send(a_finding(study="B", at=later.clock.now()))
+    [after] = [name for name in ("first", "second") if later.news(name)]
+    assert {before, after} == {"first", "second"}
+
+
+LATE = POLICY.replace(
+    "policies:",
+    "policies:\n  - {name: late, late: true, steps: [{notify: [third], wait_minutes: 5}], fall_back: [switchboard]}",
+)
+
+
+def test_what_an_outage_has_made_late_rings_whom_the_policy_names_for_it_and_is_marked(
+    a_ward: Callable[..., Any],
+) -> None:
+    ward = a_ward(recipients=PEOPLE, escalation=escalation(LATE))
+    ward.send(a_finding(study="A", at=START - timedelta(hours=2)))
+    ward.expects("third", "LATE: this was found at 2026-03-01 01:00:00 UTC")
+    ward.silent("first", "second", "switchboard")
+    assert ward.alert("A").late
+    ward.send(a_finding(study="B", at=START))
+    ward.expects("first", "hemorrhage")
+    assert not ward.alert("B").late
