@@ -1,0 +1,61 @@
+"""A worker that stands still while messages wait ends, to be started again; and says how long they wait."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.__main__ import watch_over
+from streams.app import Progress, Wiring
+from streams.contracts.topics import SLICES
+
+LOOK_SECONDS = 1.0
+
+
+def a_worker(*, behind: int, idle_seconds: float, ready: bool = True) -> Any:
+    progress = Progress(ready=ready)
+    progress.ranges = {(SLICES.name, 0): (0, 100)}
+    progress.last_progress = datetime.now(UTC) - timedelta(seconds=idle_seconds)
+    return SimpleNamespace(progress=progress, settings=SimpleNamespace(stall_seconds=20.0), behind=lambda: behind)
+
+
+def ends(worker: Any) -> bool:
+    async def watch() -> bool:
+        try:
+            await asyncio.wait_for(watch_over(worker), 1.5 * LOOK_SECONDS)
+        except TimeoutError:
+            return False
+        return True
+
+    return asyncio.run(watch())
+
+
+def test_it_ends_when_messages_wait_and_nothing_moves() -> None:
+    assert ends(a_worker(behind=3, idle_seconds=30))
+
+
+@pytest.mark.parametrize(
+    "worker",
+    [
+        a_worker(behind=0, idle_seconds=30),
+        a_worker(behind=3, idle_seconds=5),
+        a_worker(behind=3, idle_seconds=30, ready=False),
+    ],
+)
+def test_it_goes_on_otherwise(worker: Any) -> None:
+    assert not ends(worker)
+
+
+def test_the_oldest_waiting_slice_is_as_old_as_the_one_that_was_read_before_it() -> None:
+    progress = Progress(ready=True)
+    progress.heard = {
+        0: datetime.now(UTC) - timedelta(seconds=40),
+        1: datetime.now(UTC) - timedelta(seconds=90),
+    }
+    waiting = {0: 3, 1: 0}
+    wiring = SimpleNamespace(progress=progress, partitions=lambda: {0, 1}, waiting=lambda place: waiting[place[1]])
+    assert 40 <= Wiring.oldest_waiting_seconds(wiring) < 45  # type: ignore[arg-type]  # what it asks for
+    waiting[0] = 0
+    assert Wiring.oldest_waiting_seconds(wiring) == 0.0  # type: ignore[arg-type]
