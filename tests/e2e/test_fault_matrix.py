@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.disturbances import SHORT_DISTURBANCES, BadNetwork, Disturbance, Hospital, disturb, hospital, possible
+from tests.faults.disturbances import SHORT_DISTURBANCES, DiskFull, Disturbance, Hospital, disturb, hospital, possible
 from tests.faults.matrix import SHORT, CrashPoint, play
-from tests.faults.proxy import Condition
 from tests.support.patients import Patients
 
 
@@ -35,11 +34,14 @@ def test_a_disturbance_loses_nothing(place: Hospital, patients: Patients, distur
 
 
 def test_a_planted_bug_is_found(place: Hospital, patients: Patients) -> None:
-    """A publisher that forgets what the network did not take."""
+    """A spool that calls durable what the disk did not take."""
+    disturbance = DiskFull("spool", 2.0)
+    if not possible(disturbance, place):
+        pytest.skip("only root may mount a small disk")
     planted = place.faults / "planted"
     planted.touch()
     try:
-        row = disturb(place, patients, BadNetwork("kafka", Condition.RESET, 3.0))
+        row = disturb(place, patients, disturbance)
     finally:
         planted.unlink()
     assert any("acknowledged slices are not on the topic" in problem for problem in row.problems)

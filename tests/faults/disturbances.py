@@ -91,13 +91,17 @@ class StandsStill:
         pid = hospital.node.running.pids[self.service]
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        return lambda: state in "Tt"
+        return lambda: _state(pid) == "T"
 
     def end(self, hospital: Hospital) -> None:
         pid = hospital.node.running.pids[self.service]
         if pid is not None:
             os.kill(pid, signal.SIGCONT)
+
+
+def _state(pid: int) -> str:
+    """Of a process, in one letter (proc(5))."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,6 @@ DISTURBANCES: tuple[Disturbance, ...] = (
 SHORT_DISTURBANCES: tuple[Disturbance, ...] = (
     BadNetwork("scanner", Condition.RESET, 2.0),
     BadNetwork("kafka", Condition.RESET, 2.0),
-    StandsStill("streams", 7.0),
     DiskFull("spool", 2.0),
 )
 
@@ -160,9 +163,9 @@ def hospital(folder: Path, *, small_kafka: bool = True) -> Iterator[Hospital]:
     with ExitStack() as stack:
         disks = {}
         for name, megabytes in sizes.items():
-            if _mounted(root / name, megabytes):
+            if mounted(root / name, megabytes):
                 disks[name] = root / name
-                stack.callback(_unmount, root / name)
+                stack.callback(unmount, root / name)
         first = free_run(7)
         scanner_network = stack.enter_context(FaultProxy(first))
         kafka_network = stack.enter_context(FaultProxy(first + 2))
@@ -172,7 +175,7 @@ def hospital(folder: Path, *, small_kafka: bool = True) -> Iterator[Hospital]:
         yield Hospital(node, faults, scanner_network, kafka_network, disks)
 
 
-def _mounted(place: Path, megabytes: int) -> bool:
+def mounted(place: Path, megabytes: int) -> bool:
     place.mkdir(mode=0o700)
     if os.geteuid() != 0:
         return False
@@ -180,7 +183,7 @@ def _mounted(place: Path, megabytes: int) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _unmount(place: Path) -> None:
+def unmount(place: Path) -> None:
     subprocess.run(["umount", "-l", str(place)], check=False)
 
 

@@ -1,7 +1,7 @@
 """Makes a service of ours die at a chosen instruction: loaded by Python itself where this folder is on PYTHONPATH.
 
 Besides: with FAULT_KAFKA_PORT set, the embedded Kafka tells its clients to come by that port (a fault proxy's); and
-where FAULT_DIR holds a file ``planted``, the listener's publisher has a bug, which the checker must find.
+where FAULT_DIR holds a file ``planted``, the listener's spool has a bug, which the checker must find.
 
 The folder named by FAULT_DIR holds a file ``armed`` with one line: ``service point when n``. The n-th call of that
 point in that service, counted from the arming, ends the process with ``os._exit(9)``, before or after it; the file is
@@ -74,18 +74,20 @@ if SERVICE == "dicom_listener":
     _around(os, "fdatasync", "fsync")
     _around(kafka.KafkaProducer, "send", "produce")
 
-    from dicom_listener.publisher import Publisher
+    from dicom_listener.errors import SpoolError
+    from dicom_listener.spool.journal import Spool
 
-    _try_again = Publisher._try_again
+    _append = Spool.append
 
-    def _forgetful(self: Any, entry: Any, lane: Any, error: BaseException) -> None:
-        """The planted bug: what could not be published is acknowledged to the spool all the same."""
-        if (FOLDER / "planted").exists():
-            self._spool.acknowledge(entry)
-        else:
-            _try_again(self, entry, lane, error)
+    def _careless(self: Any, *messages: Any, **options: Any) -> None:
+        """The planted bug: what the disk did not take counts as durable."""
+        try:
+            _append(self, *messages, **options)
+        except SpoolError:
+            if not (FOLDER / "planted").exists():
+                raise
 
-    Publisher._try_again = _forgetful  # type: ignore[method-assign]
+    Spool.append = _careless  # type: ignore[method-assign]
 elif SERVICE == "streams":
     import aiokafka
 
