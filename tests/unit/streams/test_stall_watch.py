@@ -24,7 +24,7 @@ def a_worker(*, behind: int, idle_seconds: float, ready: bool = True) -> Any:
 def ends(worker: Any) -> bool:
     async def watch() -> bool:
         try:
-            await asyncio.wait_for(watch_over(worker), 1.5 * LOOK_SECONDS)
+            await asyncio.wait_for(watch_over(worker, lambda: False), 1.5 * LOOK_SECONDS)
         except TimeoutError:
             return False
         return True
