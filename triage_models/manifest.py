@@ -121,8 +121,9 @@ class Quantiles(Frozen):
 class Quantised(Frozen):
     """The network in 8-bit integers, and the evidence that it decides as the one it was made from.
 
-    `kept_whole`: the parts left in floating point, in words; `calibration` and `evaluation` say on what; `figures`:
-    what the gate measured, `bounds`: what it allowed (`triage_models.quantisation.gate`).
+    `network_file` is compressed by xz; `kept_whole`: the parts left in floating point, in words; `calibration` and
+    `evaluation` say on what; `figures`: what the gate measured, `bounds`: what it allowed
+    (`triage_models.quantisation.gate`).
     """
 
     network_file: str

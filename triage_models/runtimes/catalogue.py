@@ -4,6 +4,7 @@
 first one is the runtime that should read, and whatever else reads is told as degraded.
 """
 
+import lzma
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def network_for(name: RuntimeName, folder: Path, manifest: Manifest) -> bytes:
         return verified_bytes(folder, manifest, manifest.network_file)
     if manifest.int8 is None:
         raise RuntimeUnavailable(f"{manifest.name} {manifest.version} has no quantised network: tocsin model quantize")
-    return verified_bytes(folder, manifest, manifest.int8.network_file)
+    return lzma.decompress(verified_bytes(folder, manifest, manifest.int8.network_file))
 
 
 def available(runtimes: str, manifest: Manifest, place: Place) -> list[RuntimeName]:
