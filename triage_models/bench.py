@@ -100,7 +100,7 @@ def _one_runtime(name: RuntimeName, folder: Path, threads: int, batches: tuple[i
     runtime = make(name, Place(threads, default_folder()))
     if not runtime.is_available():
         return {"not_run": "not installed, no such device, or no engine"}
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _resident_mb()
     try:
         runtime.load(network_for(name, folder, manifest))
         slices = reference_batch(manifest.input.size)
@@ -112,8 +112,14 @@ def _one_runtime(name: RuntimeName, folder: Path, threads: int, batches: tuple[i
             figures[f"batch_{batch}"] = _summary(_timed([partial(runtime.infer, stacked)] * repeats), batch)
     except ModelError as error:
         return {"not_run": str(error)}
-    figures["memory_mb"] = round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1)
+    figures["memory_mb"] = round(_resident_mb() - before, 1)
     return figures
+
+
+def _resident_mb() -> float:
+    """Memory of this process now (proc(5), statm); the peak would be its parent's."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 1e6
 
 
 def _compare(rows: dict[str, Figures], folder: Path, manifest: Manifest, threads: int) -> None:
