@@ -22,6 +22,7 @@ class MonitoringSettings(BaseSettings):
         "ct.slices.v1",
         "ct.series.v1",
         "phi.identities.v1",
+        "ct.pictures.v1",
         "triage.findings.v1",
         "triage.alerts.v1",
         "triage.deadletter.v1",

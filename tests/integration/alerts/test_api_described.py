@@ -24,6 +24,7 @@ from alerts.audit import Auditor
 from alerts.broker import Reception
 from alerts.metrics import AlertMetrics
 from alerts.store.database import Database
+from alerts.store.gallery import Gallery, address_beside
 from alerts.web.app import create_app
 from alerts.web.context import Context
 from alerts.web.guard import House
@@ -44,6 +45,8 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.database = Database(f"sqlite:///{folder / 'alerts.sqlite3'}")
         self.database.prepare()
+        self.gallery = Gallery(address_beside(f"sqlite:///{folder / 'alerts.sqlite3'}"))
+        self.gallery.prepare()
         self.clock = FakeClock(datetime.now(UTC))
         self.desk = a_desk(self.database, self.clock)
         for study in ("A", "B"):
@@ -66,6 +69,7 @@ class Place:
             views=Views(self.database, self.clock),
             entrance=an_entrance(self),
             health=Health(),
+            gallery=self.gallery,
         )
         return create_app(context, House.of(None, ("testserver",)))
 

@@ -28,6 +28,7 @@ from alerts.audit import Auditor
 from alerts.broker import Reception
 from alerts.metrics import AlertMetrics
 from alerts.store.database import Database
+from alerts.store.gallery import Gallery, address_beside
 from alerts.store.schema import Entry
 from alerts.web.app import create_app
 from alerts.web.context import Context
@@ -114,6 +115,7 @@ def a_browser(place: Place, issuer: str, secret_file: Path, believed: str | None
         views=Views(place.database, place.clock),
         entrance=an_entrance(place, provider=provider),
         health=Health(),
+        gallery=Gallery(address_beside(place.database._url)),
     )
     return TestClient(create_app(context, House.of(None, ())), base_url=US, follow_redirects=False)
 

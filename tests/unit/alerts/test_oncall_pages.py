@@ -16,6 +16,7 @@ from alerts.channels.push import PushService, Vapid, fresh_private
 from alerts.plan import Plan
 from alerts.recipients import Recipients
 from alerts.store import rotas
+from alerts.store.gallery import Gallery, address_beside
 from alerts.store.subscriptions import SubscriptionBook
 from alerts.web.app import create_app
 from alerts.web.context import Context
@@ -74,6 +75,7 @@ class Site:
             views=Views(ward.database, ward.clock),
             entrance=an_entrance(ward),
             health=Health(),
+            gallery=Gallery(address_beside(ward.database._url)),
             plan=self.plan,
             push=push,
             circuits=ward.circuits,

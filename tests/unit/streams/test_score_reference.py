@@ -25,13 +25,12 @@ def test_a_prevalence_mixes_the_two_classes() -> None:
     assert reference.share(0.5, prevalence=0.3) == pytest.approx(0.7)
 
 
-def test_an_opened_model_tells_its_reference_its_name_and_whether_it_is_degraded() -> None:
+def test_an_opened_model_tells_its_reference_and_its_name() -> None:
     registry = CollectorRegistry()
-    model = Model(name="m", version="1", sha256="0" * 64, runtime="onnx-cpu", degraded=True)
+    model = Model(name="m", version="1", sha256="0" * 64, runtime="onnx-cpu")
     StreamsMetrics(registry).model_opened(model, ScoreReference((0.0, 0.2), (0.8, 1.0), 40, 60))
     info = {"name": "m", "version": "1", "runtime": "onnx-cpu"}
     assert registry.get_sample_value("tocsin_streams_model_info", info) == 1
-    assert registry.get_sample_value("tocsin_streams_model_degraded") == 1
     for prevalence in PREVALENCES:
         labels = {"prevalence": f"{prevalence:g}", "le": "0.5"}
         share = registry.get_sample_value("tocsin_streams_reference_score_share", labels)

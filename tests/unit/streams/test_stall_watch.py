@@ -39,13 +39,13 @@ def test_it_ends_when_messages_wait_and_nothing_moves() -> None:
 @pytest.mark.parametrize(
     "worker",
     [
-        a_worker(behind=0, idle_seconds=30),
-        a_worker(behind=3, idle_seconds=5),
-        a_worker(behind=3, idle_seconds=30, ready=False),
+        {"behind": 0, "idle_seconds": 30},
+        {"behind": 3, "idle_seconds": 5},
+        {"behind": 3, "idle_seconds": 30, "ready": False},
     ],
 )
-def test_it_goes_on_otherwise(worker: Any) -> None:
-    assert not ends(worker)
+def test_it_goes_on_otherwise(worker: dict[str, Any]) -> None:
+    assert not ends(a_worker(**worker))
 
 
 def test_the_oldest_waiting_slice_is_as_old_as_the_one_that_was_read_before_it() -> None:
