@@ -7,6 +7,11 @@
 
 ARG PYTHON=3.11.13-slim-bookworm
 
+# --- NiiVue, for the page's MPR and 3-D view; vendoring.py checks its SHA-256
+FROM node:20.19-bookworm-slim AS page
+WORKDIR /page
+RUN npm pack --silent @niivue/niivue@0.69.0
+
 # --- what it takes to build: a compiler for the one package without wheels; none of it reaches the image
 FROM python:${PYTHON} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
@@ -27,6 +32,8 @@ COPY monitoring monitoring
 COPY streams streams
 COPY tocsin tocsin
 COPY triage_models triage_models
+COPY --from=page /page/ page/
+RUN python3 alerts/web/vendoring.py page/*.tgz
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation -w wheels . \
  && /opt/build/bin/pip --python /opt/tocsin/bin/python install --no-index --no-deps wheels/tocsin-*.whl
 

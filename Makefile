@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+NIIVUE := command -v npm >/dev/null && $(PYTHON) alerts/web/vendoring.py || echo "without npm the page has no MPR and no 3-D view"
 
 .PHONY: demo test check faults vendor setup clean
 
@@ -24,9 +25,9 @@ check: $(VENV)/.ready-dev
 faults: $(VENV)/.ready-dev
 	$(BIN)/python -m tests.faults
 
-# NiiVue for the page's MPR and 3-D view, from npm; the result is committed. Needs npm.
-vendor: $(VENV)/.ready-dev
-	$(BIN)/python -m tests.support.vendoring
+# NiiVue for the page's MPR and 3-D view, from npm. Part of the set-up where npm is there.
+vendor:
+	$(PYTHON) alerts/web/vendoring.py
 
 setup: $(VENV)/.ready-dev
 
@@ -34,12 +35,14 @@ $(VENV)/.ready: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable .
+	$(NIIVUE)
 	touch $@
 
 $(VENV)/.ready-dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(NIIVUE)
 	touch $@ $(VENV)/.ready
 
 clean:
