@@ -132,7 +132,7 @@ def test_from_the_first_account_to_the_record(page: Page, tmp_path: Path) -> Non
     page.command("user", "disable", "a.gruen")
     assert browser.get("/account").status_code == 303
     assert "disabled" in page.command("user", "list")
-    assert "The record is whole" in page.command("audit", "verify")
+    assert "the record is whole" in page.command("audit", "verify")
     database.close()
 
 
