@@ -34,6 +34,7 @@ from triage_models.training.pictures import as_picture
 Matrix = NDArray[np.float64]
 
 _PREFIXES_PER_CASE = 10
+_FOLDS = 5
 _SENSITIVITY_WEIGHT = 1.3
 _SHOWN_MM2 = 100.0
 _LEAST_SERIES_THRESHOLD = 0.02
@@ -211,10 +212,10 @@ def choose_thresholds(
     curves = [[series_curve(case, order, heads) for order in arrival_orders(rng, case.positions_mm)] for case in cases]
     truth = np.array([bool(case.labels[0]) for case in cases])
     last = np.array([c[0][-1] for c in curves])
-    maxima = np.array([max(float(curve.max()) for curve in c) for c in curves])
+    final = _chosen(last, truth, _weighted, today, "whole series: sensitivity weighted 1.3 against specificity")
     thresholds = Thresholds(
-        provisional=_provisional(maxima[~truth], int(truth.sum()), alpha, today),
-        final=_chosen(last, truth, _weighted, today, "whole series: sensitivity weighted 1.3 against specificity"),
+        provisional=_provisional(_unseen_maxima(cases, seed)[~truth], int(truth.sum()), alpha, final.value, today),
+        final=final,
         slice=_chosen(
             1 / (1 + np.exp(-pictures[0][:, 0])),
             pictures[1][:, 0],
@@ -231,15 +232,33 @@ def choose_thresholds(
     return thresholds, quantiles
 
 
-def _provisional(maxima: Matrix, positives: int, alpha: float, today: date) -> Threshold:
+def _unseen_maxima(cases: Sequence[ReadCase], seed: int) -> Matrix:
+    """Highest score of each case over all prefixes of its arrival orders, by a series model fitted without the case.
+
+    The rank argument needs scores that the model has not been fitted to; with fewer than ten cases there is nothing to
+    fold, and the model's own are taken.
+    """
+    rng = np.random.default_rng(seed)
+    folds = [int(f) for f in rng.permutation(len(cases)) % (_FOLDS if len(cases) >= 2 * _FOLDS else 1)]
+    maxima = np.zeros(len(cases))
+    for fold in sorted(set(folds)):
+        heads = fit_series([c for c, f in zip(cases, folds, strict=True) if f != fold] or cases, seed)
+        for i in (i for i, f in enumerate(folds) if f == fold):
+            orders = arrival_orders(rng, cases[i].positions_mm)
+            maxima[i] = max(float(series_curve(cases[i], order, heads).max()) for order in orders)
+    return maxima
+
+
+def _provisional(maxima: Matrix, positives: int, alpha: float, final: float, today: date) -> Threshold:
+    """The order statistic, or the final threshold where that is higher: no score is told early but not at the end."""
     value = order_statistic_threshold(maxima, alpha)
     return Threshold(
-        value=min(1.0, float(np.nextafter(value, np.inf))) if np.isfinite(value) else 1.0,
+        value=max(final, min(1.0, float(np.nextafter(value, np.inf)))) if np.isfinite(value) else 1.0,
         alpha=alpha,
         n_negative=len(maxima),
         n_positive=positives,
         chosen_on=today,
-        method="order statistic of each negative's highest score over all prefixes of four arrival orders",
+        method="order statistic of each negative's highest score over all prefixes of four arrival orders, five folds",
     )
 
 
