@@ -173,8 +173,10 @@ def measure(out: Path, cases: Path) -> Manifest:
 
 LIMITS = (
     "Never seen a real head: trained, chosen and calibrated on synthetic CT only.",
-    "Small bleeds (under 3 cm² in a slice), thin subdurals, thin subarachnoid blood and bleeds at the skull base are "
-    "often missed in a single slice.",
+    (
+        "Small bleeds (under 3 cm² in a slice), thin subdurals, thin subarachnoid blood and bleeds at the skull base "
+        "are often missed in a single slice."
+    ),
 )
 
 
