@@ -24,9 +24,9 @@ from py_vapid import Vapid02
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from pywebpush import WebPusher
 
-from alerts.channels.deadline import deadline
+from alerts.channels.posting import post
 from alerts.channels.webhook import failure_of
-from alerts.errors import ChannelBroken, ChannelError, ChannelRefused, ChannelTimedOut, ChannelUnreachable
+from alerts.errors import ChannelError, ChannelRefused
 from alerts.messages import Message
 from alerts.ports import Clock
 from alerts.recipients import ChannelKind
@@ -199,27 +199,8 @@ class PushChannel:
             "Topic": topic,
         }
         sealed = encrypted(subscription, body)
-        parts = urlsplit(subscription.endpoint)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        with deadline(TIMEOUT_SECONDS) as conversation:
-            connection = self._service.connect(subscription.endpoint)
-            try:
-                connection.connect()
-                conversation.watch(connection.sock)
-                connection.request("POST", target, sealed, headers)
-                return connection.getresponse().status
-            except TimeoutError:
-                raise ChannelTimedOut("no answer in time") from None
-            except ssl.SSLError as error:
-                raise ChannelUnreachable(f"TLS failed: {type(error).__name__}") from None
-            except (OSError, http.client.HTTPException) as error:
-                if conversation.passed.is_set():
-                    raise ChannelTimedOut("no complete answer in time") from None
-                if isinstance(error, OSError):
-                    raise ChannelUnreachable(error.strerror or type(error).__name__) from None
-                raise ChannelBroken(type(error).__name__) from None
-            finally:
-                connection.close()
+        where = subscription.endpoint
+        return post(lambda: self._service.connect(where), where, sealed, headers, TIMEOUT_SECONDS)[0]
 
 
 def encrypted(subscription: Subscription, body: bytes) -> bytes:

@@ -19,14 +19,12 @@ from collections.abc import Callable
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from alerts.channels.deadline import deadline
+from alerts.channels.posting import post
 from alerts.errors import (
     ChannelBroken,
     ChannelBusy,
     ChannelError,
     ChannelRefused,
-    ChannelTimedOut,
-    ChannelUnreachable,
 )
 from alerts.messages import Message
 from alerts.ports import Clock
@@ -81,24 +79,8 @@ class WebhookChannel:
             "Idempotency-Key": message.notice_id,
             "Tocsin-Signature": signature(self._webhook.secret.get_secret_value(), body, self._clock.now()),
         }
-        with deadline(TIMEOUT_SECONDS) as conversation:
-            connection = self._connect(self._webhook)
-            try:
-                connection.connect()
-                conversation.watch(connection.sock)
-                connection.request("POST", _target(self._webhook.url), body, headers)
-                answer = connection.getresponse()
-                failure = failure_of(answer.status, answer.getheader("Retry-After"))
-            except TimeoutError:
-                raise ChannelTimedOut("no answer in time") from None
-            except ssl.SSLError as error:
-                raise ChannelUnreachable(f"TLS failed: {type(error).__name__}") from None
-            except (OSError, http.client.HTTPException) as error:
-                if conversation.passed.is_set():
-                    raise ChannelTimedOut("no complete answer in time") from None
-                raise _unreachable(error) from None
-            finally:
-                connection.close()
+        url = self._webhook.url
+        failure = failure_of(*post(lambda: self._connect(self._webhook), url, body, headers, TIMEOUT_SECONDS))
         if failure:
             raise failure
 
@@ -120,14 +102,3 @@ def failure_of(status: int, retry_after: str | None = None) -> ChannelError | No
     if status >= 500:
         return ChannelBroken(detail)
     return ChannelRefused(detail)
-
-
-def _unreachable(error: Exception) -> ChannelError:
-    if isinstance(error, OSError):
-        return ChannelUnreachable(error.strerror or type(error).__name__)
-    return ChannelBroken(type(error).__name__)
-
-
-def _target(url: str) -> str:
-    parts = urlsplit(url)
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
