@@ -10,7 +10,7 @@ from streams.contracts.alerts import AlertState
 from streams.contracts.series import LedgerKind
 from streams.contracts.slices import SLICE_HEADER
 from streams.contracts.topics import ALERTS, FINDINGS, SERIES, SLICES
-from tests.support.slices import START, STUDY, a_slice, ledger
+from tests.support.slices import STUDY, a_slice, ledger
 from tests.support.slices import key as key_of
 from tests.unit.tocsin.test_case import a_bleed, told
 
@@ -22,10 +22,10 @@ def case(servers: str, key: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_case_is_found_by_the_beginning_of_its_key_among_others(kafka: str) -> None:
     producer = KafkaProducer(bootstrap_servers=kafka, acks="all")
-    series, stamp = key_of("series").encode(), int(START.timestamp() * 1000)
+    series = key_of("series").encode()
 
     def say(topic: str, key: bytes, value: bytes, headers: tuple[tuple[str, bytes], ...] = ()) -> None:
-        producer.send(topic, value, key=key, headers=list(headers), timestamp_ms=stamp + 500).get(timeout=10)
+        producer.send(topic, value, key=key, headers=list(headers)).get(timeout=10)
 
     for kind, frames in ((LedgerKind.OPENED, 0), (LedgerKind.RELEASED, 10)):
         say(SERIES.name, series, ledger(kind, frames).encode())

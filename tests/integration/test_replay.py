@@ -20,7 +20,9 @@ from tocsin.kafka.topics import TopicLayout, create_topics
 from tocsin.ports import free_ports
 
 STUDY, SERIES_KEY = key("replayed study"), key("replayed series")
-CAME = datetime(2026, 5, 6, 7, 8, tzinfo=UTC)
+CAME = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
+"""Not long ago: the broker removes what is older than the topic's retention, by the time in the message."""
+
 SLICES_COUNT, APART = 10, timedelta(seconds=0.5)
 
 
