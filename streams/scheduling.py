@@ -1,7 +1,7 @@
 """In which order a worker takes the messages that it has fetched: the ledger first, then the oldest slice.
 
 Faust goes round the partitions, one message each; behind a backlog that favours a partition with few series over one
-with many, whatever waits there. Here the slice that was accepted first is read first, as far as one fetch reaches. The
+with many, whatever waits there. Here the slice that was published first is read first, as far as one fetch reaches. The
 ledger is small and tells which series are complete: it never waits behind slices.
 """
 
@@ -27,9 +27,9 @@ class OldestFirst(SchedulingStrategyT):  # type: ignore[misc] # Faust is not typ
             for place, messages in records.items()
             if place.topic == SLICES.name
         )
-        yield from heapq.merge(*slices, key=_produced_at)
+        yield from heapq.merge(*slices, key=_taken_at)
 
 
-def _produced_at(placed: tuple[TP, Any]) -> int:
-    """Milliseconds since the epoch, by the listener's clock."""
+def _taken_at(placed: tuple[TP, Any]) -> int:
+    """Milliseconds since the epoch, when Kafka took the slice."""
     return int(placed[1].timestamp or 0)

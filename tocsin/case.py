@@ -7,7 +7,7 @@ term for an event in its registered vocabulary, the event carries its code.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -15,17 +15,15 @@ from streams.contracts.alerts import AlertChanged, AlertState
 from streams.contracts.deadletters import DEADLETTER_HEADER, MessageSetAside
 from streams.contracts.errors import MalformedEvent
 from streams.contracts.findings import FindingProduced, Outcome
-from streams.contracts.series import SeriesLedgerEntry, decode_series_event
-from streams.contracts.slices import SLICE_HEADER, SliceAccepted
-from streams.contracts.topics import ALERTS, DEADLETTERS, FINDINGS, SERIES, SLICES
+from streams.contracts.series import SeriesLedgerEntry
+from streams.contracts.slices import SliceAccepted
+from streams.contracts.topics import ALERTS, DEADLETTERS, FINDINGS
+from tocsin import published
 from tocsin.errors import BadRequest
 from tocsin.kafka.reading import records
 
 LEAST_KEY = 6
 """Hexadecimal digits of a key that are enough to look for it."""
-
-AROUND = timedelta(minutes=5)
-"""Slices are looked for so long before and after what the ledger says."""
 
 PROMISE_SECONDS = 30.0
 
@@ -71,7 +69,7 @@ class _Records:
     partitions: dict[str, int] = field(default_factory=dict)
     """Series key → partition of ledger and slices."""
     slices: list[tuple[SliceAccepted, datetime]] = field(default_factory=list)
-    """With the time at which the listener gave them to Kafka."""
+    """With the time at which Kafka took them."""
     findings: list[FindingProduced] = field(default_factory=list)
     alerts: list[AlertChanged] = field(default_factory=list)
     set_aside: list[MessageSetAside] = field(default_factory=list)
@@ -107,17 +105,20 @@ def find_case(servers: str, key: str) -> Case:
     wanted = key.strip().lower()
     if len(wanted) < LEAST_KEY or any(c not in "0123456789abcdef" for c in wanted):
         raise BadRequest(f"{key!r} is no key: at least {LEAST_KEY} hexadecimal digits, as messages and logs show them.")
-    ledger = list(_ledger(servers))
+    ledger = list(published.ledger(servers))
     findings = list(_decoded(servers, FINDINGS.name, FindingProduced))
     alerts = list(_decoded(servers, ALERTS.name, AlertChanged))
-    study_key = _the_study(wanted, [entry for entry, _ in ledger], findings, alerts)
+    study_key = _the_study(wanted, [one.entry for one in ledger], findings, alerts)
+    own = [one for one in ledger if one.entry.study_key == study_key]
     found = _Records(
-        ledger=[entry for entry, _ in ledger if entry.study_key == study_key],
-        partitions={entry.series_key: partition for entry, partition in ledger if entry.study_key == study_key},
+        ledger=[one.entry for one in own],
+        partitions={one.entry.series_key: one.partition for one in own},
         findings=[finding for finding in findings if finding.study_key == study_key],
         alerts=[alert for alert in alerts if alert.study_key == study_key],
     )
-    found.slices = list(_slices(servers, found))
+    for series_key in found.partitions:
+        slices = published.slices_of(servers, series_key, own)
+        found.slices += [(one.header, one.taken_at) for one in slices]
     found.set_aside = list(_set_aside(servers, {study_key, *found.partitions}))
     return case_of(study_key, found)
 
@@ -149,36 +150,12 @@ def _the_study(
 # Reading
 
 
-def _ledger(servers: str) -> Iterator[tuple[SeriesLedgerEntry, int]]:
-    for record in records(servers, SERIES.name):
-        try:
-            event = decode_series_event(record.value)
-        except MalformedEvent:
-            continue
-        if isinstance(event, SeriesLedgerEntry):
-            yield event, record.partition
-
-
 def _decoded(servers: str, topic: str, event: type[Any]) -> Iterator[Any]:
     for record in records(servers, topic):
         try:
             yield event.decode(record.value)
         except MalformedEvent:
             continue
-
-
-def _slices(servers: str, found: _Records) -> Iterator[tuple[SliceAccepted, datetime]]:
-    for series_key, partition in found.partitions.items():
-        instants = [entry.at for entry in found.ledger if entry.series_key == series_key]
-        since, until = min(instants) - AROUND, max(instants) + AROUND
-        for record in records(servers, SLICES.name, since=since, until=until, partition=partition):
-            if (record.key or b"").decode("ascii", "replace") != series_key:
-                continue
-            try:
-                header = SliceAccepted.decode(dict(record.headers)[SLICE_HEADER])
-            except (KeyError, MalformedEvent):
-                continue
-            yield header, datetime.fromtimestamp(record.timestamp / 1000, UTC)
 
 
 def _set_aside(servers: str, keys: set[str]) -> Iterator[MessageSetAside]:

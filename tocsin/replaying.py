@@ -6,7 +6,7 @@ their distances; pixels and headers are those of the case.
 
 import heapq
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,13 +14,12 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
 
-from streams.contracts.errors import MalformedEvent
-from streams.contracts.series import SeriesLedgerEntry, decode_series_event
+from streams.contracts.series import SeriesLedgerEntry
 from streams.contracts.slices import SLICE_HEADER, SliceAccepted
 from streams.contracts.topics import MAX_MESSAGE_BYTES, SERIES, SLICES
-from tocsin.case import AROUND
+from tocsin import published
 from tocsin.errors import BadRequest, KafkaUnavailable
-from tocsin.kafka.reading import records
+from tocsin.published import PublishedEntry
 
 REQUEST_TIMEOUT_MS = 10_000
 SEND_TIMEOUT_SECONDS = 20
@@ -41,29 +40,15 @@ def messages_of(servers: str, study_key: str) -> Iterator[Played]:
     Raises:
         KafkaUnavailable: the topics cannot be read.
     """
-    entries: list[tuple[SeriesLedgerEntry, int]] = []
-    for record in records(servers, SERIES.name):
-        try:
-            event = decode_series_event(record.value)
-        except MalformedEvent:
-            continue
-        if isinstance(event, SeriesLedgerEntry) and event.study_key == study_key:
-            entries.append((event, record.partition))
-    ledger = sorted((Played(entry.at, entry) for entry, _ in entries), key=lambda played: played.at)
-    series = {entry.series_key: partition for entry, partition in entries}
-    arrivals = [_slices(servers, key, place, ledger[0].at, ledger[-1].at) for key, place in series.items()]
+    entries = [one for one in published.ledger(servers) if one.entry.study_key == study_key]
+    ledger = sorted((Played(one.entry.at, one.entry) for one in entries), key=lambda played: played.at)
+    arrivals = [_slices(servers, key, entries) for key in dict.fromkeys(one.entry.series_key for one in entries)]
     return heapq.merge(ledger, *arrivals, key=lambda played: played.at)
 
 
-def _slices(servers: str, series_key: str, partition: int, first: datetime, last: datetime) -> Iterator[Played]:
-    for record in records(servers, SLICES.name, since=first - AROUND, until=last + AROUND, partition=partition):
-        if (record.key or b"") != series_key.encode():
-            continue
-        try:
-            header = SliceAccepted.decode(dict(record.headers)[SLICE_HEADER])
-        except (KeyError, MalformedEvent):
-            continue
-        yield Played(header.accepted_at, header, record.value)
+def _slices(servers: str, series_key: str, entries: Iterable[PublishedEntry]) -> Iterator[Played]:
+    for one in published.slices_of(servers, series_key, entries):
+        yield Played(one.header.accepted_at, one.header, one.pixels)
 
 
 def play(

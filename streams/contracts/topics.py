@@ -29,10 +29,14 @@ class Topic:
     """Shares its number of partitions with the slices, so that one worker sees both."""
 
     def config(self, min_insync_replicas: int) -> dict[str, str]:
-        """The topic's configuration in Kafka's names."""
+        """The topic's configuration in Kafka's names.
+
+        Kafka's own clock dates every message: retention and look-ups by time then depend on no other machine's.
+        """
         config = {
             "max.message.bytes": str(MAX_MESSAGE_BYTES),
             "min.insync.replicas": str(min_insync_replicas),
+            "message.timestamp.type": "LogAppendTime",
             "cleanup.policy": "compact" if self.retention_ms is None else "delete",
         }
         if self.retention_ms is not None:

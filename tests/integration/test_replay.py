@@ -20,8 +20,8 @@ from tocsin.kafka.topics import TopicLayout, create_topics
 from tocsin.ports import free_ports
 
 STUDY, SERIES_KEY = key("replayed study"), key("replayed series")
-CAME = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
-"""Not long ago: the broker removes what is older than the topic's retention, by the time in the message."""
+CAME = datetime(2026, 5, 6, 7, 8, tzinfo=UTC)
+"""Long before Kafka takes it, as after an outage."""
 
 SLICES_COUNT, APART = 10, timedelta(seconds=0.5)
 
@@ -50,7 +50,7 @@ def source(kafka: str) -> str:
 
     def entry(kind: LedgerKind, at: datetime, frames: int = 0) -> None:
         value = ledger(kind, frames, study_key=STUDY, series_key=SERIES_KEY, at=at).encode()
-        producer.send(SERIES.name, value, key=SERIES_KEY.encode(), timestamp_ms=int(at.timestamp() * 1000))
+        producer.send(SERIES.name, value, key=SERIES_KEY.encode())
 
     entry(LedgerKind.OPENED, CAME)
     for number in range(SLICES_COUNT):
@@ -61,7 +61,6 @@ def source(kafka: str) -> str:
             f"pixels {number}".encode(),
             key=SERIES_KEY.encode(),
             headers=[(SLICE_HEADER, header.encode())],
-            timestamp_ms=int(at.timestamp() * 1000),
         )
     entry(LedgerKind.RELEASED, CAME + SLICES_COUNT * APART, SLICES_COUNT)
     producer.flush()
