@@ -25,7 +25,11 @@ from triage_models.training.shards import Shard, load_shard, shard_paths, unpack
 _EPOCH_SLICES = 9600
 """Draws between two looks at the validation set."""
 
+_SMALL_MM2 = 300
+
 _FINISHED = "finished"
+
+_TENSORS = ("images", "masks", "boxes", "labels", "sources", "bled_mm2")
 
 
 @dataclass(frozen=True)
@@ -48,19 +52,23 @@ class Recipe:
     bfloat16: bool = True
     start: str | None = None
     """The recipe whose best weights this one goes on from: a warm restart (Loshchilov, ICLR 2017)."""
+    small_weight: float = 1.0
+    """How many times as often a slice is drawn whose bleed covers less than 3 cm²: those are the ones missed."""
     alignment: float = 0.0
     """Weight of the discrepancy between the two generators' features; 0: they are not compared."""
 
 
 @dataclass
 class Slices:
-    """All slices in memory as tensors, with the head's box of each; `sources`: 1 for slices drawn one by one."""
+    """All slices in memory as tensors, with the head's box of each; `sources`: 1 for slices drawn one by one;
+    `bled_mm2`: about the area of the bleed, at 1 mm a pixel."""
 
     images: Tensor
     masks: Tensor
     boxes: Tensor
     labels: Tensor
     sources: Tensor
+    bled_mm2: Tensor
     shards: frozenset[str]
 
     def __len__(self) -> int:
@@ -82,10 +90,8 @@ def read_slices(folder: Path, known: Slices | None = None) -> Slices:
     parts = [part for part in (known, *(_from_shard(path.name, load_shard(path)) for path in new)) if part is not None]
     if len(parts) == 1:
         return parts[0]
-    images, masks, boxes, labels, sources = (
-        torch.cat([getattr(p, name) for p in parts]) for name in ("images", "masks", "boxes", "labels", "sources")
-    )
-    return Slices(images, masks, boxes, labels, sources, frozenset(name for p in parts for name in p.shards))
+    joined = {name: torch.cat([getattr(p, name) for p in parts]) for name in _TENSORS}
+    return Slices(**joined, shards=frozenset(name for p in parts for name in p.shards))
 
 
 def _from_shard(name: str, shard: Shard) -> Slices:
@@ -96,6 +102,7 @@ def _from_shard(name: str, shard: Shard) -> Slices:
         torch.from_numpy(boxes),
         torch.from_numpy(shard.labels),
         torch.full((len(shard.labels),), _source(shard)),
+        torch.from_numpy((shard.masks > 0).sum((1, 2))),
         frozenset({name}),
     )
 
@@ -249,7 +256,7 @@ def _balanced(data: Slices, recipe: Recipe, g: torch.Generator) -> Iterator[Tens
     """Batches with the recipe's share of positives; rarer types more often."""
     types = data.labels[:, 1:].float()
     rarity = 1 / (types.sum(0) + 1)
-    positive = (types * rarity).amax(1)
+    positive = (types * rarity).amax(1) * torch.where(data.bled_mm2 < _SMALL_MM2, recipe.small_weight, 1.0)
     negative = (~data.labels[:, 0]).float()
     weights = (
         recipe.positive_share * positive / positive.sum() + (1 - recipe.positive_share) * negative / negative.sum()
