@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from triage_models.errors import ModelError, RuntimeUnavailable
-from triage_models.manifest import Manifest, load_manifest, verified_bytes
+from triage_models.manifest import Manifest, load_manifest, network_bytes
 from triage_models.opening import open_reader
 from triage_models.ports import Array
 from triage_models.reader import SHIPPED, HeadSlice, Reader
@@ -127,7 +127,7 @@ def _compare(rows: dict[str, Figures], folder: Path, manifest: Manifest, threads
     work: Work | None = None
     chip: Chip | None = None
     try:
-        work = work_of(verified_bytes(folder, manifest, manifest.network_file))
+        work = work_of(network_bytes(folder, manifest, manifest.network_file))
         chip = measured_cpu(threads)
     except RuntimeUnavailable:
         pass  # the ratio is left out

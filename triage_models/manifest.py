@@ -4,6 +4,7 @@ Law: weights are used only when their sha256 is the manifest's. A folder holds `
 """
 
 import hashlib
+import lzma
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -121,7 +122,7 @@ class Quantiles(Frozen):
 class Quantised(Frozen):
     """The network in 8-bit integers, and the evidence that it decides as the one it was made from.
 
-    `network_file` is compressed by xz; `kept_whole`: the parts left in floating point, in words; `calibration` and
+    `kept_whole`: the parts left in floating point, in words; `calibration` and
     `evaluation` say on what; `figures`: what the gate measured, `bounds`: what it allowed
     (`triage_models.quantisation.gate`).
     """
@@ -212,6 +213,22 @@ def verified_bytes(folder: Path, manifest: Manifest, name: str) -> bytes:
     if digest != manifest.files[name]:
         raise WeightsMismatch(f"{folder / name} has sha256 {digest}, the manifest says {manifest.files[name]}")
     return content
+
+
+PACKED = ".xz"
+"""Ending of a network's file that is compressed: a repository that ships a model keeps it smaller."""
+
+
+def network_bytes(folder: Path, manifest: Manifest, name: str) -> bytes:
+    """An ONNX network, verified, and unpacked where its name ends in `.xz`.
+
+    Raises WeightsMismatch, and ManifestError where it cannot be unpacked.
+    """
+    content = verified_bytes(folder, manifest, name)
+    try:
+        return lzma.decompress(content) if name.endswith(PACKED) else content
+    except lzma.LZMAError as error:
+        raise ManifestError(f"{folder / name} cannot be unpacked: {error}") from error
 
 
 def save_manifest(folder: Path, manifest: Manifest) -> None:

@@ -17,7 +17,7 @@ from triage_models.bleeds import BleedMeasurement, Fraction, NotNegative, Segmen
 from triage_models.errors import InferenceFailed, UnreadableSlice
 from triage_models.framing import Box, clip_window, cut, head_box, paste
 from triage_models.labels import LABELS, TYPES
-from triage_models.manifest import Manifest, load_manifest, verified_bytes
+from triage_models.manifest import Manifest, load_manifest, network_bytes
 from triage_models.midline import Midline, enclosed, head_midline, shares
 from triage_models.ports import Array, Inference, Runtime, nonsense
 from triage_models.runtimes.onnx_cpu import OnnxCpu
@@ -109,7 +109,7 @@ class Reader:
         folder = SHIPPED if model_dir is None else model_dir
         manifest = load_manifest(folder)
         chosen = OnnxCpu(threads) if runtime is None else runtime
-        chosen.load(verified_bytes(folder, manifest, manifest.network_file))
+        chosen.load(network_bytes(folder, manifest, manifest.network_file))
         return cls(manifest, chosen)
 
     @property

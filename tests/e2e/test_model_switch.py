@@ -70,7 +70,7 @@ def test_a_running_node_changes_its_model_and_loses_no_study(node: UpNode, patie
         node.send(after)
         assert read_by(node, after) == {"site"}
 
-        with (node.directory.models / "site-1" / "network.onnx").open("ab") as network:
+        with (node.directory.models / "site-1" / "network.onnx.xz").open("ab") as network:
             network.write(b"damaged")
         (node.directory.models / "site-1" / "manifest.json").touch()
         until(lambda: changes(node, "refused") >= 1, 30, "the refusal")

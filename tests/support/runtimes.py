@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from triage_models.errors import InferenceFailed
-from triage_models.manifest import load_manifest
+from triage_models.manifest import load_manifest, network_bytes
 from triage_models.ports import Array, Runtime
 from triage_models.reader import SHIPPED, Reader
 from triage_models.runtimes.chain import Member, RuntimeChain
@@ -56,7 +56,7 @@ def _the_same(count: int) -> dict[str, Array]:
 
 def member(runtime: Runtime, trial: Callable[[], RuntimeFault | None] = lambda: None, model: Path = SHIPPED) -> Member:
     manifest = load_manifest(model)
-    network = (model / manifest.network_file).read_bytes()
+    network = network_bytes(model, manifest, manifest.network_file)
     return Member(runtime.name, lambda: runtime, lambda: network, trial)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from triage_models.datasets.case import Case
 from triage_models.errors import InferenceFailed
 from triage_models.framing import clip_window, cut, head_box
-from triage_models.manifest import Manifest, Quantised, load_manifest, save_manifest, verified_bytes
+from triage_models.manifest import Manifest, Quantised, load_manifest, network_bytes, save_manifest
 from triage_models.ports import Array
 from triage_models.quantisation.gate import BOUNDS, compared, refusals
 from triage_models.quantisation.static import quantised
@@ -24,7 +24,6 @@ from triage_models.synthetic.series import Setting
 from triage_models.training.evaluation import Outcome, read_outcomes
 
 INT8_FILE = "network.int8.onnx.xz"
-"""Compressed: a repository that ships a model keeps it a sixth smaller."""
 
 LADDER = (
     (1, "windows, first convolutions and heads"),
@@ -67,7 +66,7 @@ def quantise(
         QuantisationRefused: with what went beyond which bound.
     """
     manifest = load_manifest(source)
-    network = verified_bytes(source, manifest, manifest.network_file)
+    network = network_bytes(source, manifest, manifest.network_file)
     say(f"Drawing {CALIBRATION_SERIES} synthetic series for the ranges …")
     squares = (squares_of or calibration_squares)(manifest)
     say("Reading the evaluation set in floating point …")

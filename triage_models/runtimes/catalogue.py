@@ -4,13 +4,12 @@
 first one is the runtime that should read, and whatever else reads is told as degraded.
 """
 
-import lzma
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from triage_models.errors import RuntimeUnavailable
-from triage_models.manifest import Manifest, load_manifest, verified_bytes
+from triage_models.manifest import Manifest, load_manifest, network_bytes
 from triage_models.ports import Runtime
 from triage_models.runtimes.chain import ChainWatch, Member, RuntimeChain
 from triage_models.runtimes.names import AUTO, RuntimeName, named
@@ -58,10 +57,10 @@ def make(name: RuntimeName, place: Place) -> Runtime:
 def network_for(name: RuntimeName, folder: Path, manifest: Manifest) -> bytes:
     """The verified network that a runtime takes. Raises RuntimeUnavailable where the model has no quantised one."""
     if not CATALOGUE[name].int8:
-        return verified_bytes(folder, manifest, manifest.network_file)
+        return network_bytes(folder, manifest, manifest.network_file)
     if manifest.int8 is None:
         raise RuntimeUnavailable(f"{manifest.name} {manifest.version} has no quantised network: tocsin model quantize")
-    return lzma.decompress(verified_bytes(folder, manifest, manifest.int8.network_file))
+    return network_bytes(folder, manifest, manifest.int8.network_file)
 
 
 def available(runtimes: str, manifest: Manifest, place: Place) -> list[RuntimeName]:

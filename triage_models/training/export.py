@@ -1,6 +1,7 @@
 """From trained weights to a model folder: ONNX file, calibration, thresholds, manifest."""
 
 import hashlib
+import lzma
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from triage_models.training.fit import Recipe
 from triage_models.training.network import Exported, SliceNetwork
 
 OPSET = 17
-NETWORK_FILE = "network.onnx"
+NETWORK_FILE = "network.onnx.xz"
 _TOLERANCE = 1e-3
 
 
@@ -24,9 +25,9 @@ def load_network(recipe: Recipe, weights: Path) -> SliceNetwork:
 
 
 def export_onnx(networks: Sequence[SliceNetwork], size: int, folder: Path) -> str:
-    """Writes `network.onnx` with a free batch axis, checks it against torch, returns its sha256."""
+    """Writes `network.onnx.xz` with a free batch axis, checked against torch; returns its sha256."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / NETWORK_FILE
+    path = folder / "network.partial.onnx"
     model = Exported(networks).eval()
     example = torch.rand(2, 1, size, size) * 80
     names = ["logits", "segmentation", "embedding"]
@@ -42,7 +43,10 @@ def export_onnx(networks: Sequence[SliceNetwork], size: int, folder: Path) -> st
         dynamo=False,
     )
     _compare(model, path, example)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    packed = lzma.compress(path.read_bytes(), preset=9)
+    path.unlink()
+    (folder / NETWORK_FILE).write_bytes(packed)
+    return hashlib.sha256(packed).hexdigest()
 
 
 def _compare(model: Exported, path: Path, example: torch.Tensor) -> None:

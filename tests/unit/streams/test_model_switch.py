@@ -177,7 +177,7 @@ def test_a_broken_model_is_refused_once_and_the_old_one_stays(store: ModelStore,
     store.use("site-1")
     watched = Watched(store)
     store.use("site-2")
-    with (tmp_path / "store" / "site-2" / "network.onnx").open("ab") as file:
+    with (tmp_path / "store" / "site-2" / "network.onnx.xz").open("ab") as file:
         file.write(b"x")
     for _ in range(3):
         watched.models.look()

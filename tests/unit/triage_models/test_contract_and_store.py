@@ -29,7 +29,7 @@ def test_the_shipped_model_keeps_the_contract() -> None:
 
 
 def test_tampered_weights_fail(own_model: Path) -> None:
-    with (own_model / "network.onnx").open("ab") as file:
+    with (own_model / "network.onnx.xz").open("ab") as file:
         file.write(b"x")
     (check,) = verify(own_model)
     assert not check.passed
@@ -49,7 +49,7 @@ def test_add_use_and_back(own_model: Path, tmp_path: Path) -> None:
 
 
 def test_a_broken_model_never_enters(own_model: Path, tmp_path: Path) -> None:
-    (own_model / "network.onnx").write_bytes(b"nothing")
+    (own_model / "network.onnx.xz").write_bytes(b"nothing")
     store = ModelStore(tmp_path / "store")
     with pytest.raises(ManifestError):
         store.add(own_model)

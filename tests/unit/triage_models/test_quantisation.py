@@ -12,7 +12,7 @@ import pytest
 from triage_models.contract import verify
 from triage_models.datasets.case import Case
 from triage_models.framing import clip_window, cut, head_box
-from triage_models.manifest import load_manifest
+from triage_models.manifest import load_manifest, network_bytes
 from triage_models.ports import Array
 from triage_models.quantisation import quantise as quantising
 from triage_models.quantisation.gate import LEAST_CASES
@@ -31,7 +31,7 @@ from triage_models.quantisation.rewriting import (  # noqa: E402 - after the pac
 )
 from triage_models.quantisation.static import convolution_depths, last_convolutions, quantised  # noqa: E402 - likewise
 
-NETWORK = (SHIPPED / load_manifest(SHIPPED).network_file).read_bytes()
+NETWORK = network_bytes(SHIPPED, load_manifest(SHIPPED), load_manifest(SHIPPED).network_file)
 
 
 @pytest.fixture(scope="module")

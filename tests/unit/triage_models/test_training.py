@@ -1,5 +1,6 @@
 """The training side: labels follow pixels, one step lowers the loss, the exported network is the trained one."""
 
+import lzma
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,9 @@ def test_the_exported_network_is_the_trained_one(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = SliceNetwork(SMALL).eval()
     export_onnx([network], 64, tmp_path)
-    session = onnxruntime.InferenceSession(str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        lzma.decompress((tmp_path / "network.onnx.xz").read_bytes()), providers=["CPUExecutionProvider"]
+    )
     batch = np.random.default_rng(0).uniform(0, 80, (3, 1, 64, 64)).astype(np.float32)
     logits, segmentation, embedding = session.run(None, {"hu": batch})
     assert (logits.shape, segmentation.shape, embedding.shape) == ((3, 6), (3, 5, 16, 16), (3, 24))
