@@ -1,35 +1,41 @@
 """TCP ports: a free one, or a clear word about a taken one."""
 
+import secrets
 import socket
 
 from tocsin.errors import PortTaken
 
 LOOPBACK = "127.0.0.1"
 LAST_PORT = 65535
+BELOW_OUTGOING = range(10_000, 32_000)
+"""Linux gives outgoing connections ports from 32768 on (``ip_local_port_range``), others from 49152 (RFC 6335)."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct TCP ports on loopback that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Distinct TCP ports on loopback that were free a moment ago, and that no outgoing connection will take."""
+    found: list[int] = []
+    while len(found) < count:
+        port = secrets.choice(BELOW_OUTGOING)
+        if port not in found and _is_free(port):
+            found.append(port)
+    return found
 
 
 def free_run(length: int) -> int:
-    """The first of ``length`` neighbouring TCP ports on loopback that were free a moment ago."""
+    """The first of ``length`` such ports that are neighbours."""
     while True:
-        (first,) = free_ports(1)
+        first = secrets.choice(BELOW_OUTGOING[:-length])
+        if all(_is_free(port) for port in range(first, first + length)):
+            return first
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
         try:
-            for port in range(first, first + length):
-                demand_free(LOOPBACK, port, "a run of ports")
-        except PortTaken:
-            continue
-        return first
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
 
 
 def demand_free(host: str, port: int, purpose: str) -> None:

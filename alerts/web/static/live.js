@@ -57,13 +57,12 @@
   };
 
   const source = new EventSource("/events");
+  // Also the first of each means news: something may have changed since the page was made.
   source.addEventListener("changed", (event) => {
-    const first = seen === null;
-    if (event.data !== seen) { seen = event.data; if (!first) refresh().catch(lost); }
+    if (event.data !== seen) { seen = event.data; refresh().catch(lost); }
   });
   source.addEventListener("pictures", (event) => {
-    const first = pictures === null;
-    if (event.data !== pictures) { pictures = event.data; if (!first) document.dispatchEvent(new Event("tocsin:pictures")); }
+    if (event.data !== pictures) { pictures = event.data; document.dispatchEvent(new Event("tocsin:pictures")); }
   });
   source.onopen = () => { const note = document.getElementById("lost"); if (note) { note.remove(); refresh().catch(lost); } };
   source.onerror = lost;

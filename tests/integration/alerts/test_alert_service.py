@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -70,12 +69,6 @@ def receiver() -> Iterator[Receiver]:
     receiver.close()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
     """The first true value of the condition."""
     end = time.monotonic() + seconds
@@ -91,7 +84,7 @@ def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 class Service:
     def __init__(self, folder: Path, kafka: str, receiver: Receiver, group: str) -> None:
-        self.port, self.metrics_port = free_port(), free_port()
+        self.port, self.metrics_port = free_ports(2)
         recipients = [{"name": "on-call", "webhook": {"url": receiver.url, "secret": SECRET}}]
         (folder / "recipients.json").write_text(json.dumps({"recipients": recipients}))
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith("TOCSIN_")} | {
@@ -281,7 +274,8 @@ def test_kafka_goes_away_and_comes_back(tmp_path: Path, receiver: Receiver) -> N
 
 
 def test_without_kafka_the_page_is_there_and_says_so(tmp_path: Path, receiver: Receiver) -> None:
-    service = Service(tmp_path, f"127.0.0.1:{free_port()}", receiver, "test-none").start()
+    (nobody,) = free_ports(1)
+    service = Service(tmp_path, f"127.0.0.1:{nobody}", receiver, "test-none").start()
     try:
         page = until(lambda: service.get("/"))
         assert "No new findings are being received since" in page

@@ -19,7 +19,6 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittle
 from pynetdicom import AE, Association, build_context
 from pynetdicom.sop_class import Verification
 
-from dicom_listener.bench import free_port
 from dicom_listener.identities import IdentityRegister
 from dicom_listener.intake import Intake
 from dicom_listener.messages import OutgoingMessage
@@ -34,6 +33,7 @@ from streams.contracts.identities import IdentityCipher
 from streams.contracts.ids import SiteSecret
 from streams.contracts.series import SeriesLedgerEntry
 from streams.contracts.slices import SLICE_HEADER, SliceAccepted
+from tocsin.ports import free_ports
 
 AE_TITLE = "TOCSIN"
 ECHO_SECONDS = 1.0
@@ -180,13 +180,14 @@ def service_environment(folder: Path, **changes: str) -> dict[str, str]:
     for name in ("site", "identity"):
         if not (folder / name).exists():
             (folder / name).write_bytes(secrets.token_bytes(32))
+    port, metrics_port, nobody = free_ports(3)
     return os.environ | {
         "TOCSIN_SITE_SECRET_FILE": str(folder / "site"),
         "TOCSIN_IDENTITY_KEY_FILE": str(folder / "identity"),
         "TOCSIN_LISTENER_SPOOL_DIR": str(folder / "spool"),
-        "TOCSIN_LISTENER_PORT": str(free_port()),
-        "TOCSIN_LISTENER_METRICS_PORT": str(free_port()),
-        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
+        "TOCSIN_LISTENER_PORT": str(port),
+        "TOCSIN_LISTENER_METRICS_PORT": str(metrics_port),
+        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{nobody}",
         "TOCSIN_LISTENER_STOP_SECONDS": "1",
         "TOCSIN_LISTENER_DRAIN_SECONDS": "1",
         **changes,
