@@ -28,6 +28,7 @@ from streams.isolated_decoder import IsolatedDecoder
 from streams.metrics import StreamsMetrics
 from streams.models import ModelChange, OneFolder, OpenModels, Source
 from streams.processor import SeriesProcessor
+from streams.read_ahead import ReadAhead
 from streams.reading import PixelWork
 from streams.score_reference import ScoreReference
 from streams.seeking import seek_every_partition
@@ -89,19 +90,21 @@ async def run(settings: StreamsSettings) -> None:
         clock=lambda: datetime.now(UTC),
         decoder=gallery_decoder,
     )
+    pixels = PixelWork(KafkaFrameSource(settings.kafka_bootstrap_servers), decoder, metrics.slices_read)
+    executor = ThreadPoolExecutor(1, "pixels")
     processor = SeriesProcessor(
         store=wiring.tables,
         findings=wiring,
-        pixels=PixelWork(KafkaFrameSource(settings.kafka_bootstrap_servers), decoder),
+        pixels=pixels,
         models=models,
         rules=settings.closing_rules,
         metrics=metrics,
         clock=lambda: datetime.now(UTC),
-        executor=ThreadPoolExecutor(1, "pixels"),
+        executor=executor,
         heard_until=wiring.heard_until,
         gallery=gallery,
     )
-    attach(wiring, processor, models.look)
+    attach(wiring, processor, ReadAhead(pixels, models, executor, settings.read_ahead), models.look)
     exposition = Exposition(registry, health_of(wiring, processor), (settings.metrics_host, settings.metrics_port))
     exposition.start()
     hanging = asyncio.create_task(gallery.work())

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import faust
-from faust.types import TP
+from faust.types import TP, EventT
 
 from monitoring.health import Health
 from streams.broker_view import BrokerView, Place
@@ -32,6 +32,7 @@ from streams.durably import durably
 from streams.errors import StateNotDurable
 from streams.metrics import StreamsMetrics
 from streams.processor import SeriesProcessor
+from streams.read_ahead import ReadAhead, WaitingSlice
 from streams.scheduling import OldestFirst
 from streams.settings import StreamsSettings
 from streams.state_tables import SeriesTables
@@ -252,7 +253,9 @@ class SetAside:
         await self.wiring.set_aside(self.message, reason, detail)
 
 
-def attach(wiring: Wiring, processor: SeriesProcessor, look_for_model: Callable[[], None]) -> None:
+def attach(
+    wiring: Wiring, processor: SeriesProcessor, read_ahead: ReadAhead, look_for_model: Callable[[], None]
+) -> None:
     """Register agents, the timers and the rebalance hook.
 
     Args:
@@ -260,7 +263,7 @@ def attach(wiring: Wiring, processor: SeriesProcessor, look_for_model: Callable[
     """
     app, turn = wiring.app, asyncio.Lock()
     work_on: dict[str, Work] = {
-        topics.SLICES.name: partial(_slice, wiring, processor),
+        topics.SLICES.name: partial(_slice, wiring, processor, read_ahead),
         topics.SERIES.name: partial(_series, processor),
     }
 
@@ -281,12 +284,17 @@ def attach(wiring: Wiring, processor: SeriesProcessor, look_for_model: Callable[
             logger.warning("a message was passed over and is read again", extra={"place": place, "offset": offset})
             await process(message)
 
+    def begin_ahead(stream: faust.StreamT[bytes], message: Message) -> None:
+        if wiring.progress.ready and message.topic == topics.SLICES.name:
+            read_ahead.begin(_waiting(message), [_waiting(event.message) for event in buffered(stream)])
+
     async def consume(stream: faust.StreamT[bytes]) -> None:
         async for event in stream.events():
             message = event.message
             place = (message.topic, message.partition)
             if wiring.progress.ready and message.offset > wiring.next_offset(place):
                 await fill_up(place, message.offset)
+            begin_ahead(stream, message)
             await process(message)
 
     async def slices(stream: faust.StreamT[bytes]) -> None:
@@ -341,11 +349,30 @@ def attach(wiring: Wiring, processor: SeriesProcessor, look_for_model: Callable[
     app.on_rebalance_complete.connect(resumed, weak=False)
 
 
-async def _slice(wiring: Wiring, processor: SeriesProcessor, message: Message) -> None:
-    headers = dict(_pairs(message.headers))
-    header = SliceAccepted.decode(headers.get(SLICE_HEADER, b""))
+def buffered(stream: faust.StreamT[bytes]) -> list[Any]:
+    """The events that a stream holds ready behind the present one, oldest first; none are taken out.
+
+    Faust has no public name for them.
+    """
+    queue = getattr(getattr(stream, "channel", None), "queue", None)
+    return [event for event in getattr(queue, "_queue", ()) if isinstance(event, EventT)]
+
+
+def _waiting(message: Message) -> WaitingSlice:
+    header = dict(_pairs(message.headers)).get(SLICE_HEADER, b"")
+    return WaitingSlice((message.partition, message.offset), header, message.value or b"")
+
+
+async def _slice(wiring: Wiring, processor: SeriesProcessor, read_ahead: ReadAhead, message: Message) -> None:
+    waiting = _waiting(message)
+    header = SliceAccepted.decode(waiting.header)
     await processor.slice_arrived(
-        header, message.value or b"", message.partition, message.offset, SetAside(wiring, message)
+        header,
+        waiting.pixels,
+        message.partition,
+        message.offset,
+        SetAside(wiring, message),
+        await read_ahead.taken(waiting.place),
     )
     wiring.progress.heard[message.partition] = header.accepted_at
 

@@ -13,6 +13,8 @@ from streams.score_reference import PREVALENCES, SCORE_BOUNDS, ScoreReference
 from triage_models.runtimes.faults import RuntimeFault
 from triage_models.runtimes.names import RuntimeName
 
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32)
+
 CLOCK_TOLERANCE = timedelta(milliseconds=100)
 """Clocks that NTP keeps differ by less."""
 
@@ -83,6 +85,9 @@ class StreamsMetrics(Instruments):
         self.inference_seconds = self.histogram(
             "inference_seconds", "Reading one slice or slab, preprocessing included", STAGE_BUCKETS_SECONDS
         )
+        self.batch_slices = self.histogram(
+            "inference_batch_slices", "Slices or slabs read together in one call of the reader", BATCH_BUCKETS
+        )
         self.accepted_to_processed = self.histogram(
             "slice_accepted_to_processed_seconds", "From a slice's C-STORE to its reading being durable"
         )
@@ -122,6 +127,12 @@ class StreamsMetrics(Instruments):
         for each in RuntimeName:
             self.runtime_in_use.labels(each).set(each == name)
         self.degraded.set(degraded)
+
+    def slices_read(self, seconds: float, slices: int) -> None:
+        """The reader took so long for so many slices."""
+        self.batch_slices.observe(slices)
+        for _ in range(slices):
+            self.inference_seconds.observe(seconds / slices)
 
     def slice_done(self, accepted_at: datetime, now: datetime) -> None:
         if accepted_at - now > CLOCK_TOLERANCE:

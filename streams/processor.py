@@ -35,7 +35,7 @@ from streams.metrics import StreamsMetrics
 from streams.model import as_read
 from streams.models import OpenModel
 from streams.ports import DeadLetterSink, FindingSink, Models, StateStore
-from streams.reading import PixelWork
+from streams.reading import Ahead, Looked, PixelWork
 from streams.series_state import (
     Entry,
     FrameRecord,
@@ -55,6 +55,16 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TICK_AGAIN = timedelta(seconds=2)
+
+
+@dataclass(frozen=True)
+class _Arrived:
+    """A frame that is new to its series, as it was looked at."""
+
+    header: SliceAccepted
+    frame: FrameRecord
+    looked: Looked
+    ahead: Ahead | None
 
 
 @dataclass
@@ -87,9 +97,15 @@ class SeriesProcessor:
     # Messages
 
     async def slice_arrived(
-        self, header: SliceAccepted, encoded: bytes, partition: int, offset: int, aside: DeadLetterSink
+        self,
+        header: SliceAccepted,
+        encoded: bytes,
+        partition: int,
+        offset: int,
+        aside: DeadLetterSink,
+        ahead: Ahead | None = None,
     ) -> None:
-        """One message of ``ct.slices.v1``."""
+        """One message of ``ct.slices.v1``. ``ahead``: what was done with its pixels already."""
         state = self._state(header.study_key, header.series_key, partition)
         header = as_another_version(state, header)
         if header.identity in state.frames:
@@ -98,7 +114,9 @@ class SeriesProcessor:
                 await self.store.save(state, ())
             return
         model, entries = await self._model_of(state)
-        entries += await self._take_in(state, model, header, encoded, (partition, offset), aside)
+        looked = ahead.looked if ahead else await self._work(lambda: self.pixels.look(header, encoded))
+        arrived = _Arrived(header, frame_record(header, partition, offset, looked.reason), looked, ahead)
+        entries += await self._take_in(state, model, arrived, aside)
         score = self._score(state, model)
         await self._say_while_arriving(state, model, score, header)
         if score is not None:
@@ -206,11 +224,13 @@ class SeriesProcessor:
     async def _model_of(self, state: SeriesState) -> tuple[OpenModel | None, list[tuple[int, Entry]]]:
         """The model that reads this series, and what it had to read again because it took the place of another."""
         begun_with = state.summary.model
-        if begun_with is not None:
-            model = await self._work(lambda: self.models.of(begun_with))
-            if model is not None:
-                return model, []
         model = self.models.in_use()
+        if begun_with is not None and (model is None or model.identity != begun_with):
+            own = await self._work(lambda: self.models.of(begun_with))
+            if own is not None:
+                return own, []
+        elif begun_with is not None:
+            return model, []
         if model is None:
             return None, []
         state.begin_with(model.identity)
@@ -229,24 +249,20 @@ class SeriesProcessor:
         self,
         state: SeriesState,
         model: OpenModel | None,
-        header: SliceAccepted,
-        encoded: bytes,
-        place: tuple[int, int],
+        arrived: "_Arrived",
         aside: DeadLetterSink,
     ) -> list[tuple[int, Entry]]:
-        """Look at a new frame, read it if it may be read, and write it into the journal."""
-        looked = await self._work(lambda: self.pixels.look(header, encoded))
-        frame = frame_record(header, *place, looked.reason)
+        """Read a new frame if it may be read, and write it into the journal."""
+        frame, looked = arrived.frame, arrived.looked
         if looked.reason is SliceReason.PIXELS_UNREADABLE:
             await aside.set_aside(DeadLetterReason.PIXELS_UNREADABLE, looked.detail)
-        note_arrival(state, header, self.clock())
+        note_arrival(state, arrived.header, self.clock())
         self._hold(state)
         entry = Entry(frame=frame)
         if looked.slice is not None and frame.slab is not None:
             self.pixels.keep(frame, looked.slice)
         elif looked.slice is not None:
-            head_slice = looked.slice
-            entry = await self._read_frame(state, frame, lambda: self.pixels.read(model, [frame], head_slice), aside)
+            entry = await self._read_frame(state, model, arrived, aside)
         self.metrics.slices.labels((entry.frame or frame).reason or "read").inc()
         entries = [(state.append(entry), entry)]
         if frame.slab is not None and state.slab_is_due(frame.slab):
@@ -254,10 +270,13 @@ class SeriesProcessor:
         return entries
 
     async def _read_frame(
-        self, state: SeriesState, frame: FrameRecord, read: Callable[[], object], aside: DeadLetterSink
+        self, state: SeriesState, model: OpenModel | None, arrived: "_Arrived", aside: DeadLetterSink
     ) -> Entry:
+        frame = arrived.frame
         try:
-            reading = await self._timed_read(read)
+            reading = self.pixels.accept(frame, arrived.ahead, model) if arrived.ahead else None
+            if reading is None:
+                reading = await self._work(lambda: self.pixels.read(model, [frame], arrived.looked.slice))
         except ModelError as error:
             logger.error("a slice could not be read", extra={"series_key": state.summary.series_key})
             state.change(model_failed=True)
@@ -269,7 +288,7 @@ class SeriesProcessor:
         """Read a slab from all its frames; what cannot be read stays without a reading, and the verdict says so."""
         members = state.unit_members(unit)
         try:
-            reading = await self._timed_read(lambda: self.pixels.read(model, members))
+            reading = await self._work(lambda: self.pixels.read(model, members))
         except (ModelError, LookupError) as error:
             logger.error(
                 "a slab could not be read",
@@ -363,10 +382,6 @@ class SeriesProcessor:
         units = most_suspicious(state, KEY_SLICES if outcome is Outcome.POSITIVE else 1)
         draw = partial(self.pixels.picture, model)
         return tuple(await self._work(lambda: [key_slice(state, unit, draw) for unit in units]))
-
-    async def _timed_read(self, read: Callable[[], T]) -> T:
-        with self.metrics.inference_seconds.time():
-            return await self._work(read)
 
     async def _work(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.executor, work)

@@ -4,8 +4,9 @@ Keeps two bounded caches: the frames of thin slices that wait for their slab, an
 Neither is state: what is not in them any more is fetched again from ``ct.slices.v1``.
 """
 
+import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -18,10 +19,10 @@ from streams.errors import PixelsUnreadable
 from streams.models import OpenModel
 from streams.pictures import Grey, Picture, brain_window
 from streams.ports import FrameSource
-from streams.series_state import FrameRecord, UnitReading
+from streams.series_state import FrameRecord, UnitReading, frame_record
 from streams.voxels import Decoder, Voxels, decode
 from triage_models.errors import ModelError
-from triage_models.reader import HeadSlice
+from triage_models.reader import HeadSlice, SliceReading
 
 MAX_WAITING_FRAMES = 256
 """Decoded thin slices kept in memory over all series: 512 × 512 × 4 bytes each, 268 MB."""
@@ -73,16 +74,37 @@ class Looked:
     detail: str = ""
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """What was done with a frame before its turn.
+
+    Attributes:
+        model: identity of the model that read it.
+        reading: None where it is not to be read alone, or could not be.
+    """
+
+    looked: Looked
+    model: str | None = None
+    reading: SliceReading | None = None
+    picture: Picture | None = None
+
+
+def _unwatched(_seconds: float, _slices: int) -> None:
+    return
+
+
 @dataclass
 class PixelWork:
     """Everything that is done with pixels.
 
     Args:
         decoder: of compressed frames; in this process when absent.
+        watch: told how many seconds the reader took for how many slices.
     """
 
     source: FrameSource
     decoder: Decoder | None = None
+    watch: Callable[[float, int], None] = _unwatched
 
     def __post_init__(self) -> None:
         self._waiting: Bounded[str, HeadSlice] = Bounded(MAX_WAITING_FRAMES)
@@ -127,19 +149,50 @@ class PixelWork:
         shape = slices[0].voxels_hu.shape
         same = [(f, s) for f, s in zip(members, slices, strict=True) if s.voxels_hu.shape == shape]
         mean = _mean([s for _, s in same])
-        ((reading, heat_map),) = model.reader.read([mean])
-        unit = members[0].unit
-        self._pictures.put(_picture_key(members), Picture(brain_window(mean.voxels_hu), heat_map))
+        ((reading, picture),) = self._read(model, [mean])
+        self._pictures.put(_picture_key(members), picture)
         for frame in members:
             self._waiting.drop(_place(frame))
-        positions = [frame.position_mm for frame in members if frame.position_mm is not None]
-        return UnitReading(
-            unit=unit,
-            position_mm=round(float(np.mean(positions)), 3) if positions else None,
-            members=tuple(frame.identity for frame in members),
-            reading=reading,
-            model=model.identity,
-        )
+        return _unit_reading(members, reading, model.identity)
+
+    def read_ahead(
+        self, model: OpenModel | None, frames: Sequence[tuple[SliceAccepted, int, int, bytes]]
+    ) -> list[Ahead]:
+        """Look at frames (header, partition, offset, pixels), and read together those that are read alone.
+
+        Touches nothing that is kept: it may run while the loop goes on.
+        """
+        looks = [self.look(header, encoded) for header, _, _, encoded in frames]
+        alone = {
+            k: looked.slice
+            for k, (looked, (header, partition, offset, _)) in enumerate(zip(looks, frames, strict=True))
+            if looked.slice is not None and frame_record(header, partition, offset, None).slab is None
+        }
+        if model is None or not alone:
+            return [Ahead(looked) for looked in looks]
+        try:
+            read = dict(zip(alone, self._read(model, list(alone.values())), strict=True))
+        except ModelError:
+            return [Ahead(looked) for looked in looks]
+        return [
+            Ahead(looked, model.identity, *read[k]) if k in read else Ahead(looked) for k, looked in enumerate(looks)
+        ]
+
+    def accept(self, frame: FrameRecord, ahead: Ahead, model: OpenModel | None) -> UnitReading | None:
+        """The reading of a frame that was made ahead; None where it was not, or by another model."""
+        if ahead.reading is None or ahead.picture is None or model is None or ahead.model != model.identity:
+            return None
+        self._pictures.put(_picture_key([frame]), ahead.picture)
+        return _unit_reading([frame], ahead.reading, model.identity)
+
+    def _read(self, model: OpenModel, slices: Sequence[HeadSlice]) -> list[tuple[SliceReading, Picture]]:
+        began = time.monotonic()
+        read = model.reader.read(slices)
+        self.watch(time.monotonic() - began, len(slices))
+        return [
+            (reading, Picture(brain_window(one.voxels_hu), heat_map))
+            for one, (reading, heat_map) in zip(slices, read, strict=True)
+        ]
 
     def picture(self, model: OpenModel | None, members: Sequence[FrameRecord]) -> Picture | None:
         """The picture of a unit that was read; None when its pixels are gone."""
@@ -165,6 +218,17 @@ class PixelWork:
         if looked.slice is None:
             raise LookupError(f"the frame cannot be read any more: {looked.reason}")
         return looked.slice
+
+
+def _unit_reading(members: Sequence[FrameRecord], reading: SliceReading, model: str) -> UnitReading:
+    positions = [frame.position_mm for frame in members if frame.position_mm is not None]
+    return UnitReading(
+        unit=members[0].unit,
+        position_mm=round(float(np.mean(positions)), 3) if positions else None,
+        members=tuple(frame.identity for frame in members),
+        reading=reading,
+        model=model,
+    )
 
 
 def _place(frame: FrameRecord) -> str:

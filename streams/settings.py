@@ -51,6 +51,8 @@ class StreamsSettings(BaseSettings):
     commit_interval_seconds: PositiveFloat = 1.0
     buffer_messages: PositiveInt = 16
     """Messages held per stream: at 525 kB each, 8 MB. What is held cannot be overtaken by the ledger."""
+    read_ahead: int = Field(4, ge=0, le=32)
+    """Slices that are read together where several wait; below 2 each is read alone. A GPU likes 16."""
     tick_seconds: PositiveFloat = 0.25
     stall_seconds: PositiveFloat = 20.0
     """A worker that processes nothing for this long while messages wait ends, to be started again."""

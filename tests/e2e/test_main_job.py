@@ -1,6 +1,9 @@
 """The main job: a scanner sends, the doctor is told, and nobody else learns who it was."""
 
+import os
 import re
+import signal
+import urllib.request
 
 import pytest
 
@@ -66,3 +69,30 @@ def test_the_page_shows_the_patient_the_verdict_and_the_picture(node: UpNode, pa
     assert "Acknowledge" in study
     assert "hemorrhage" in study.lower()
     assert ".png" in study
+
+
+def test_what_waited_for_a_worker_is_read_together_and_judged_the_same(node: UpNode, patients: Patients) -> None:
+    files, before = patients.admit(bleeding=True), batches(node)
+    pid = node.running.pids["streams"]
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert node.send(files).accepted == len(files)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    finding = node.final_finding(node.study_key(files))
+    assert finding["outcome"] == "positive"
+    assert finding["coverage"]["slices_read"] == len(files)
+    calls, slices = (after - start for after, start in zip(batches(node), before, strict=True))
+    assert slices == len(files)
+    assert calls < slices / 2
+
+
+def batches(node: UpNode) -> tuple[float, float]:
+    """(calls of the reader, slices read) so far."""
+    port = node.running.addresses.metrics_ports()["streams"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    values = {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
+    name = "tocsin_streams_inference_batch_slices"
+    return values[f"{name}_count"], values[f"{name}_sum"]

@@ -23,7 +23,7 @@ from tocsin.ports import free_run
 from tocsin.scanner import Destination, DicomFile, Outcome
 from tocsin.webhook_receiver import WebhookReceiver
 
-START_TIMEOUT_SECONDS = 90.0
+START_TIMEOUT_SECONDS = 180.0
 WEBHOOK_SECRET = "a secret for tests only"
 
 

@@ -20,6 +20,7 @@ from streams.gallery import Gallery, Pictured
 from streams.metrics import StreamsMetrics
 from streams.models import OpenModel
 from streams.processor import SeriesProcessor
+from streams.read_ahead import ReadAhead, WaitingSlice
 from streams.reading import PixelWork
 from streams.series_state import Entry, SeriesState, SeriesSummary
 from tests.support.slices import START, STUDY, key, ledger, soft_tissue, stored
@@ -142,6 +143,7 @@ class Worker:
         self.which = Pictured.READABLE
         self.pictures: list[tuple[SlicePictured, bytes, bytes | None]] = []
         self.kafka_is_away = False
+        self.batches: list[int] = []
         self.restart()
 
     def restart(self) -> None:
@@ -156,15 +158,17 @@ class Worker:
             executor=ThreadPoolExecutor(1),
             clock=lambda: self.now,
         )
+        pixels, executor = PixelWork(self, watch=lambda _, slices: self.batches.append(slices)), ThreadPoolExecutor(1)
+        self.ahead = ReadAhead(pixels, self.models, executor, most=4)
         self.processor = SeriesProcessor(
             store=self.store,
             findings=self,
-            pixels=PixelWork(self),
+            pixels=pixels,
             models=self.models,
             rules=ClosingRules(),
             metrics=metrics,
             clock=lambda: self.now,
-            executor=ThreadPoolExecutor(1),
+            executor=executor,
             heard_until=lambda partition: self.heard_until(),
             gallery=self.gallery,
         )
@@ -205,6 +209,23 @@ class Worker:
     def deliver(self, offset: int) -> None:
         header, payload = self.log[offset]
         asyncio.run(self.processor.slice_arrived(header, payload, 0, offset, self))
+
+    def send_together(self, slices: Sequence[tuple[SliceAccepted, int]]) -> None:
+        """Slices that lie in the buffer when the first one's turn comes; each with the HU of its tissue."""
+        first = len(self.log)
+        self.log += [(header, stored(soft_tissue(tissue_hu))) for header, tissue_hu in slices]
+        asyncio.run(self._deliver_together(range(first, len(self.log))))
+
+    async def _deliver_together(self, offsets: Sequence[int]) -> None:
+        for k, offset in enumerate(offsets):
+            self.ahead.begin(self._waiting(offset), [self._waiting(behind) for behind in offsets[k + 1 :]])
+            header, payload = self.log[offset]
+            ahead = await self.ahead.taken((0, offset))
+            await self.processor.slice_arrived(header, payload, 0, offset, self, ahead)
+
+    def _waiting(self, offset: int) -> WaitingSlice:
+        header, payload = self.log[offset]
+        return WaitingSlice((0, offset), header.encode(), payload)
 
     def account(self, kind: LedgerKind, frames: int = 0, **changes: object) -> None:
         asyncio.run(self.processor.ledger_entry(ledger(kind, frames, **({"at": self.now} | changes)), 0))

@@ -26,7 +26,7 @@ class LifeOfASeries(RuleBasedStateMachine):
         self.sent: dict[int, int] = {}
         """Number of each slice that was accepted → what is in it, HU."""
         self.brought: dict[str, set[int]] = {}
-        """Open associations, with what each has brought first."""
+        """Open associations, with what each has brought: the listener counts what others brought before, too."""
         self.ended: set[str] = set()
         self.lost = 0
         """Slices that the ledger counts and Kafka never gave."""
@@ -52,10 +52,8 @@ class LifeOfASeries(RuleBasedStateMachine):
             self.brought[name] = set()
             self.worker.account(LedgerKind.OPENED, association=key(name))
         for number in numbers:
-            known = number in self.sent
             tissue = self.sent.setdefault(number, BLEED if bleeding else CLEAN)
-            if not known:
-                self.brought[name].add(number)
+            self.brought[name].add(number)
             self.worker.send(a_slice(number, association=key(name), accepted_at=self.worker.now), tissue)
 
     @precondition(lambda self: self.brought)
