@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 NIIVUE := command -v npm >/dev/null && $(PYTHON) alerts/web/vendoring.py || echo "without npm the page has no MPR and no 3-D view"
 
-.PHONY: demo test check faults vendor setup clean
+.PHONY: demo test check lint faults vendor setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/tocsin demo --exit --report demo-report.json
@@ -13,13 +13,15 @@ test: $(VENV)/.ready-dev
 	$(BIN)/pytest -n 2 --dist loadfile tests/unit
 	$(BIN)/pytest tests/integration tests/e2e
 
-# The fast gate: what pre-commit and CI call too.
-check: $(VENV)/.ready-dev
+# The fast gate, before every commit.
+check: lint
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit
+
+lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit
 
 # The whole fault matrix as a table: every crash point of every service, bad networks, full disks; about ten minutes.
 faults: $(VENV)/.ready-dev
