@@ -4,6 +4,7 @@ It is an ordinary C-STORE SCU (PS3.4 B): it proposes exactly the SOP classes and
 each object as it is, and reports every status that was not Success.
 """
 
+import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -197,6 +198,7 @@ def _associate(files: Sequence[DicomFile], to: Destination, calling_ae: str) -> 
     contexts = [build_context(sop_class, syntax) for sop_class, syntax in wanted]
     association = entity.associate(to.host, to.port, contexts=contexts, ae_title=to.ae_title, max_pdu=MAX_PDU_BYTES)
     if association.is_established:
+        association.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return association
     if association.is_rejected:
         reason = association.acceptor.primitive.reason_str if association.acceptor.primitive else "no reason given"

@@ -26,7 +26,7 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Durable slices per second of the listener, beside bare pynetdicom and what else is installed."""
-    from dicom_listener.bench import measure_ingest
+    from tocsin.ingest_bench import measure_ingest
 
     _show(measure_ingest(slices, rounds, associations, processes), as_json)
 

@@ -2,8 +2,7 @@
 
 Neighbours: bare pynetdicom that receives and discards, DCMTK's ``storescp``, and Orthanc as it comes and with
 TCP_NODELAY. Same clients, same slices, interleaved rounds, each server in a process of its own. The figures of one
-machine compare; those of two do not. ``python -m dicom_listener.bench ingest`` prints the result; ``tocsin bench
-ingest`` calls :func:`measure_ingest`.
+machine compare; those of two do not.
 """
 
 import json
@@ -16,15 +15,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from pydicom import dcmwrite
+from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, _config, evt
+
+from tocsin import scanner
+from tocsin.ports import LOOPBACK, free_ports
+from tocsin.scanner import Destination, find_files
 
 AE_TITLE = "TOCSIN"
 START_SECONDS = 20.0
@@ -127,8 +131,6 @@ def _write(path: Path, ds: Dataset) -> Path:
 
 def _with_new_uids(files: list[Path]) -> list[Path]:
     """The same series as if acquired anew: repetitions would be recognised and cost less."""
-    from pydicom import dcmread
-
     series = generate_uid()
     for path in files:
         ds = dcmread(path)
@@ -142,7 +144,7 @@ def _with_new_uids(files: list[Path]) -> list[Path]:
 
 @contextmanager
 def _tocsin(work: Path, processes: int, bootstrap_servers: str | None) -> Iterator[int]:
-    port = free_port()
+    port = free_ports(1)[0]
     for name in ("site", "identity"):
         (work / name).write_bytes(secrets.token_bytes(32))
     environment = os.environ | {
@@ -154,7 +156,7 @@ def _tocsin(work: Path, processes: int, bootstrap_servers: str | None) -> Iterat
         "TOCSIN_LISTENER_PROCESSES": str(processes),
         "TOCSIN_LISTENER_LOG_LEVEL": "ERROR",
         "TOCSIN_LISTENER_DRAIN_SECONDS": "0",
-        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers or f"127.0.0.1:{free_port()}",
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers or f"{LOOPBACK}:{free_ports(1)[0]}",
     }
     with _running([sys.executable, "-m", "dicom_listener"], port, environment):
         yield port
@@ -162,8 +164,8 @@ def _tocsin(work: Path, processes: int, bootstrap_servers: str | None) -> Iterat
 
 @contextmanager
 def _bare() -> Iterator[int]:
-    port = free_port()
-    with _running([sys.executable, "-m", "dicom_listener.bench", "bare", str(port)], port, dict(os.environ)):
+    port = free_ports(1)[0]
+    with _running([sys.executable, "-m", "tocsin.ingest_bench", "bare", str(port)], port, dict(os.environ)):
         yield port
 
 
@@ -181,7 +183,7 @@ def _neighbours(work: Path) -> dict[str, AbstractContextManager[int]]:
 
 @contextmanager
 def _storescp(work: Path) -> Iterator[int]:
-    port, folder = free_port(), work / "storescp"
+    port, folder = free_ports(1)[0], work / "storescp"
     folder.mkdir()
     command = ["storescp", "--fork", "--max-pdu", str(MAX_PDU_BYTES), "-od", str(folder), "-aet", AE_TITLE, str(port)]
     with _running(command, port, os.environ | NO_DELAY):
@@ -191,12 +193,12 @@ def _storescp(work: Path) -> Iterator[int]:
 @contextmanager
 def _orthanc(program: str, folder: Path, environment: dict[str, str]) -> Iterator[int]:
     """With its default settings but for ports and folders."""
-    port = free_port()
+    port = free_ports(1)[0]
     folder.mkdir()
     settings = {
         "DicomPort": port,
         "DicomAet": AE_TITLE,
-        "HttpPort": free_port(),
+        "HttpPort": free_ports(1)[0],
         "StorageDirectory": str(folder / "storage"),
         "IndexDirectory": str(folder / "index"),
     }
@@ -221,7 +223,7 @@ def _wait_for(port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((LOOPBACK, port), timeout=1).close()
         except OSError:
             if time.monotonic() > deadline:
                 raise
@@ -230,19 +232,13 @@ def _wait_for(port: int) -> None:
             return
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def serve_bare(port: int) -> None:
     """The yardstick: pynetdicom with its own best settings, receiving and discarding."""
     _config.LOG_HANDLER_LEVEL = "none"
     ae = AE(AE_TITLE)
     ae.maximum_pdu_size = MAX_PDU_BYTES
     ae.add_supported_context(CTImageStorage, ExplicitVRLittleEndian)
-    ae.start_server(("127.0.0.1", port), block=True, evt_handlers=[(evt.EVT_C_STORE, lambda _event: 0x0000)])
+    ae.start_server((LOOPBACK, port), block=True, evt_handlers=[(evt.EVT_C_STORE, lambda _event: 0x0000)])
 
 
 # -- the clients -------------------------------------------------------------------------------------------------
@@ -257,11 +253,11 @@ def _clients() -> dict[str, Callable[[int, list[Path]], list[str]]]:
 
 
 def _pynetdicom_command(port: int, files: list[Path]) -> list[str]:
-    return [sys.executable, "-m", "dicom_listener.bench", "send", str(port), *map(str, files)]
+    return [sys.executable, "-m", "tocsin.ingest_bench", "send", str(port), *map(str, files)]
 
 
 def _storescu_command(port: int, files: list[Path]) -> list[str]:
-    return ["storescu", "-aec", AE_TITLE, "--max-pdu", str(MAX_PDU_BYTES), "127.0.0.1", str(port), *map(str, files)]
+    return ["storescu", "-aec", AE_TITLE, "--max-pdu", str(MAX_PDU_BYTES), LOOPBACK, str(port), *map(str, files)]
 
 
 def _rate(command: Callable[[int, list[Path]], list[str]], port: int, series: list[list[Path]]) -> float:
@@ -280,39 +276,25 @@ def _rate(command: Callable[[int, list[Path]], list[str]], port: int, series: li
     return sum(map(len, series)) / (max(inner) if inner else elapsed)
 
 
-def send(port: int, files: list[str]) -> float:
+def send(port: int, paths: Sequence[str]) -> float:
     """Send files over one association; seconds from the first request to the last answer."""
-    from pydicom import dcmread
-
     _config.LOG_HANDLER_LEVEL = "none"
-    data_sets = [dcmread(path) for path in files]
-    ae = AE("BENCH")
-    ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
-    association = ae.associate("127.0.0.1", port, ae_title=AE_TITLE, max_pdu=MAX_PDU_BYTES)
-    if not association.is_established:
-        raise RuntimeError("no association")
-    association.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    started = time.monotonic()
-    for ds in data_sets:
-        if association.send_c_store(ds).Status != 0x0000:
-            raise RuntimeError("not accepted")
-    elapsed = time.monotonic() - started
-    association.release()
-    return elapsed
+    files = [replace(file, data_set=dcmread(file.path)) for file in find_files(map(Path, paths))[0]]
+    outcome = scanner.send(files, Destination(AE_TITLE, LOOPBACK, port), "BENCH")
+    if outcome.refused:
+        raise SystemExit(f"{len(outcome.refused)} of {len(files)} slices were refused")
+    return outcome.seconds
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: Sequence[str]) -> None:
+    """In a process of its own, so that neither server nor client waits for another's interpreter lock."""
     match arguments:
         case ["bare", port]:
             serve_bare(int(port))
         case ["send", port, *files]:
             print(send(int(port), files))  # noqa: T201 - read by the parent
-        case ["ingest", *counts]:
-            associations, processes = (int(count) for count in (*counts, "1", "1")[:2])
-            result = measure_ingest(associations=associations, processes=processes)
-            print(json.dumps(result, indent=2))  # noqa: T201 - the result
         case _:
-            raise SystemExit("usage: python -m dicom_listener.bench ingest [ASSOCIATIONS [PROCESSES]]")
+            raise SystemExit("usage: python -m tocsin.ingest_bench bare PORT | send PORT FILE…")
 
 
 if __name__ == "__main__":
