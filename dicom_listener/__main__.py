@@ -30,6 +30,7 @@ from dicom_listener.server import Listener, ServerOptions
 from dicom_listener.settings import Settings
 from dicom_listener.spool.folders import left_behind, own_folder
 from dicom_listener.spool.journal import Spool
+from dicom_listener.spool.spare import SpareKeeper
 from dicom_listener.tls import server_context
 from monitoring.exposition import Exposition
 from monitoring.health import Health
@@ -56,6 +57,7 @@ class Service:
         cipher = IdentityCipher(_secret_file(settings.identity_key_file, "TOCSIN_IDENTITY_KEY_FILE"))
         self.metrics = ListenerMetrics(CollectorRegistry(), settings.known_scanners)
         self.spool = Spool(own_folder(settings.spool_dir, settings.worker), settings.spool_max_bytes)
+        self._spares = SpareKeeper(self.spool)
         self._spools = [self.spool, *self._left_behind()]
         connect = connector(settings.bootstrap_servers)
         self._publishers = [Publisher(spool, connect, self.metrics) for spool in self._spools]
@@ -95,6 +97,7 @@ class Service:
         return Exposition(metrics.registry, health, (self._settings.metrics_host, self._metrics_port))
 
     def start(self) -> None:
+        self._spares.start()
         for publisher in self._publishers:
             publisher.start()
         self.listener.start()
@@ -117,6 +120,7 @@ class Service:
             publisher.stop(self._settings.drain_seconds)
         left = sum(spool.depth().messages for spool in self._spools)
         self.exposition.close()
+        self._spares.stop()
         for spool in self._spools:
             spool.close()
         journal.info("stopped", extra={"left_in_spool": left})

@@ -23,7 +23,7 @@ class RejectedFolder:
         built = record.build([message], 0.0)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
         try:
-            LocalDisk().write(descriptor, built.buffers, 0)
+            LocalDisk().write(descriptor, built.buffers(), 0)
             LocalDisk().sync(descriptor)
         finally:
             os.close(descriptor)

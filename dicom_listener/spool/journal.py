@@ -18,6 +18,7 @@ from pathlib import Path
 from dicom_listener.errors import CannotStart, SpoolError, SpoolFailed, SpoolFull
 from dicom_listener.messages import OutgoingMessage
 from dicom_listener.spool import record as records
+from dicom_listener.spool import spare as spares
 from dicom_listener.spool.disk import Disk, LocalDisk, sync_folder
 from dicom_listener.spool.segment import SUFFIX, Entry, Segment
 
@@ -77,8 +78,12 @@ class Spool:
         self._next_sequence = self._next_number = 0
         self.damaged_bytes = 0
         self._trouble: tuple[str, float] | None = None
+        self._spare: Path | None = None
+        self.spare_wanted = threading.Event()
+        self.spare_wanted.set()
         self._claim = _claim(folder)
         try:
+            spares.discard(folder)
             self._recover()
         except OSError as error:
             raise CannotStart(f"the spool {folder} cannot be read: {error.strerror}") from error
@@ -110,31 +115,71 @@ class Spool:
 
     def _room_for(self, size: int, reserved: bool) -> Segment:
         bound = self._max_bytes + (RESERVE_BYTES if reserved else 0)
-        if self._used() + size > bound:
+        if self._on_disk() + self._growth(size) > bound:
             self._retire_active_if_drained()
-        if self._used() + size > bound:
+        if self._on_disk() + self._growth(size) > bound:
             raise SpoolFull("the spool has reached its bound")
-        if self._active is None or self._active.failed or self._active.size >= self._segment_bytes:
+        if self._needs_segment(size):
             self._begin_segment()
         assert self._active is not None
         return self._active
 
-    def _used(self) -> int:
-        return sum(segment.size for segment in self._segments.values())
+    def _on_disk(self) -> int:
+        spare = self._segment_bytes if self._spare else 0
+        return spare + sum(segment.room for segment in self._segments.values())
+
+    def _growth(self, size: int) -> int:
+        """Bytes that the files grow by when a record of that size is appended."""
+        if self._needs_segment(size):
+            return max(0, size - (self._segment_bytes if self._spare else 0))
+        assert self._active is not None
+        return max(0, self._active.size + size - self._active.room)
+
+    def _needs_segment(self, size: int) -> bool:
+        active = self._active
+        if active is None or active.failed or active.size >= self._segment_bytes:
+            return True
+        would_grow = active.size + size > active.ready_bytes
+        return self._spare is not None and would_grow and bool(active.size or not active.ready_bytes)
 
     def _begin_segment(self) -> None:
+        spare, self._spare = self._spare, None
         try:
-            segment = Segment.create(self._folder, self._next_number)
+            number = self._next_number
+            if spare is not None:
+                segment = Segment.of_ready(spare, self._folder, number)
+            else:
+                segment = Segment.create(self._folder, number)
+            self._next_number += 1
             sync_folder(self._folder)
         except OSError as error:
             raise _spool_error(error) from error
-        self._next_number += 1
+        finally:
+            self.spare_wanted.set()
         self._retire(self._active)
         self._segments[segment.number] = self._active = segment
 
+    def make_spare(self, go_on: Callable[[], bool]) -> None:
+        """Have the next segment's file made ready, if there is room for it. Takes a moment, and holds up nobody.
+
+        Raises:
+            OSError: it could not be written.
+            Interrupted: ``go_on`` said no.
+        """
+        with self._lock:
+            wanted = self._spare is None and self._on_disk() + self._segment_bytes <= self._max_bytes
+        if not wanted or not spares.has_room(self._folder, self._segment_bytes):
+            return
+        made = spares.make(self._folder, self._segment_bytes, go_on)
+        with self._lock:
+            if self._spare is None:
+                self._spare = made.rename(self._folder / spares.SPARE)
+            else:  # a segment became one meanwhile
+                made.unlink()
+
     def _write(self, segment: Segment, record: records.Record) -> None:
         try:
-            self._disk.write(segment.descriptor, record.buffers, segment.size)
+            self._disk.write(segment.descriptor, record.buffers(segment.number), segment.size)
         except OSError as error:
             self._roll_back(segment, segment.size)
             raise _spool_error(error) from error
@@ -143,6 +188,7 @@ class Spool:
 
     def _roll_back(self, segment: Segment, size: int) -> None:
         """Forget what lies beyond ``size``. Where even that fails the remains stay without a checksum that fits."""
+        segment.ready_bytes = 0
         try:
             self._disk.truncate(segment.descriptor, size)
         except OSError:
@@ -228,16 +274,30 @@ class Spool:
             return
         del self._segments[segment.number]
         if segment.damaged:
+            os.ftruncate(segment.descriptor, segment.size)
             os.close(segment.descriptor)
             segment.path.rename(segment.path.with_suffix(".damaged"))
+        elif segment.ready_bytes and self._spare is None:
+            self._use_again(segment)
         else:
             segment.discard()
+
+    def _use_again(self, segment: Segment) -> None:
+        """Its records stay in the file, under a number that no segment of this process will have again."""
+        try:
+            os.ftruncate(segment.descriptor, self._segment_bytes)
+            self._spare = segment.path.rename(self._folder / spares.SPARE)
+        except OSError:
+            segment.discard()
+        else:
+            os.close(segment.descriptor)
 
     # -- looking -----------------------------------------------------------------------------------------------
 
     def depth(self) -> Depth:
         with self._lock:
-            return Depth(len(self._waiting), self._used(), next(iter(self._waiting.values()), None))
+            written = sum(segment.size for segment in self._segments.values())
+            return Depth(len(self._waiting), written, next(iter(self._waiting.values()), None))
 
     @property
     def folder(self) -> Path:
@@ -262,7 +322,8 @@ class Spool:
             self._waiting.clear()
             self._ready.clear()
             self._segments.clear()
-            self._active = None
+            self._active = self._spare = None
+            spares.discard(self._folder)
             os.close(self._claim)
 
     # -- recovery ----------------------------------------------------------------------------------------------
@@ -276,16 +337,18 @@ class Spool:
             self._drop_if_done(segment)
 
     def _read_back(self, segment: Segment) -> None:
-        for found in records.scan(segment.path.read_bytes()):
+        data = segment.path.read_bytes()
+        for found in records.scan(data, segment.number):
             if isinstance(found, records.Found):
                 self._enqueue(segment, found.places, 0, found.at)
             elif found.torn_tail:
-                self._cut_torn_tail(segment, found)
+                if records.is_begun(data, found.offset, segment.number):
+                    journal_log.warning("a record cut off by a crash was dropped", extra={"bytes": found.size})
+                self._cut_tail(segment, found)
             else:
                 self._note_damage(segment, found)
 
-    def _cut_torn_tail(self, segment: Segment, damage: records.Damage) -> None:
-        journal_log.warning("a record cut off by a crash was dropped", extra={"bytes": damage.size})
+    def _cut_tail(self, segment: Segment, damage: records.Damage) -> None:
         self._disk.truncate(segment.descriptor, damage.offset)
         segment.size = segment.durable = damage.offset
 

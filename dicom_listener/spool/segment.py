@@ -30,6 +30,9 @@ class Segment:
     """A sync failed; what was not durable then is lost, and its senders were told so."""
     damaged: bool = False
     """Holds bytes that could not be read; kept for an operator."""
+    ready_bytes: int = 0
+    """Length of a file that was made ready, whose blocks are on the disk already; 0 where the file grows as it is
+    written."""
     unsynced: list[tuple[int, Record, int]] = field(default_factory=list)
     """(end, record, start) of what is written but not yet durable, in order."""
 
@@ -37,6 +40,19 @@ class Segment:
     def create(cls, folder: Path, number: int) -> "Segment":
         path = folder / f"{number:012d}{SUFFIX}"
         return cls(number, path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+
+    @classmethod
+    def of_ready(cls, spare: Path, folder: Path, number: int) -> "Segment":
+        """A file that was made ready becomes a segment."""
+        path = folder / f"{number:012d}{SUFFIX}"
+        descriptor = os.open(spare, os.O_RDWR | os.O_CLOEXEC)
+        spare.rename(path)
+        return cls(number, path, descriptor, ready_bytes=os.fstat(descriptor).st_size)
+
+    @property
+    def room(self) -> int:
+        """Bytes that it takes on the disk."""
+        return max(self.size, self.ready_bytes)
 
     @classmethod
     def reopen(cls, path: Path) -> "Segment":

@@ -12,6 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from dicom_listener.errors import CannotStart, SpoolFailed, SpoolFull
 from dicom_listener.spool.journal import Spool
 from dicom_listener.spool.segment import Entry
+from dicom_listener.spool.spare import SPARE, SpareKeeper
+from tests.support.node import until
 from tests.unit.dicom_listener.spool_fakes import (
     BROKEN,
     NO_SPACE,
@@ -236,6 +238,84 @@ def test_several_associations_share_a_sync(tmp_path: Path) -> None:
     assert disk.syncs == 2
 
 
+def ready(tmp_path: Path, max_bytes: int = 64 * MIB, disk: FaultyDisk | None = None) -> Spool:
+    spool = Spool(tmp_path, max_bytes, disk=disk)
+    spool.make_spare(lambda: True)
+    return spool
+
+
+def test_a_file_that_was_made_ready_does_not_grow_and_is_used_again(tmp_path: Path) -> None:
+    spool = ready(tmp_path, 8 * MIB)  # segments of 1 MiB
+    inodes = set()
+    for n in range(6):
+        spool.append([a_message(str(n), size=MIB // 2 + 1)])
+        (path,) = segments(tmp_path)
+        assert path.stat().st_size == MIB
+        inodes.add(path.stat().st_ino)
+        (entry,) = spool.take()
+        assert text_of(entry.read()) == str(n)
+        spool.acknowledge(entry)
+        spool.tidy()
+    assert len(inodes) == 1
+
+
+def test_after_a_crash_nothing_comes_back_that_a_file_held_before(tmp_path: Path) -> None:
+    spool = ready(tmp_path, 8 * MIB)
+    for text in "abc":
+        spool.append([a_message(text, size=1000)])
+    for entry in spool.take():
+        spool.acknowledge(entry)
+    spool.tidy()
+    spool.append([a_message("d", size=10)])
+    (path,) = segments(tmp_path)
+    again = after_a_crash(spool, 8 * MIB)
+    assert texts(again.take()) == ["d"]
+    assert path.stat().st_size < 1000
+    assert again.damaged_bytes == 0
+
+
+def test_room_that_was_made_ready_is_there_when_the_disk_is_full(tmp_path: Path) -> None:
+    """The file system gives the blocks at the making; only then is the disk asked again."""
+    spool = ready(tmp_path, 16 * MIB)  # segments of 2 MiB
+    spool.append([a_message("a", size=MIB)])
+    (path,) = segments(tmp_path)
+    blocks = path.stat().st_blocks
+    spool.append([a_message("b", size=MIB - 4096)])
+    assert path.stat().st_blocks == blocks
+
+
+def test_a_write_that_failed_leaves_nothing_in_a_ready_file(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    spool = ready(tmp_path, disk=disk)
+    spool.append([a_message("kept")])
+    disk.sync_error = BROKEN
+    with pytest.raises(SpoolFailed):
+        spool.append([a_message("lost")])
+    disk.sync_error = None
+    spool.append([a_message("later")])
+    assert texts(after_a_crash(spool).take()) == ["kept", "later"]
+
+
+def test_no_spare_beyond_the_bound_and_none_is_left_at_the_end(tmp_path: Path) -> None:
+    spool = ready(tmp_path, 2 * MIB)  # segments of 256 KiB
+    for text in "abcdefg":
+        spool.append([a_message(text, size=MIB // 4)])
+        spool.make_spare(lambda: True)
+    assert sum(path.stat().st_size for path in tmp_path.iterdir() if path.is_file()) <= 2 * MIB
+    spool.close()
+    assert not list(tmp_path.glob("spare*"))
+
+
+def test_the_keeper_makes_one_when_it_is_wanted_and_stops_at_once(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 64 * MIB)
+    keeper = SpareKeeper(spool)
+    keeper.start()
+    until(lambda: (tmp_path / SPARE).exists(), 20, "a spare")
+    spool.append([a_message()])
+    until(lambda: (tmp_path / SPARE).exists(), 20, "the next spare")
+    keeper.stop()
+
+
 class SpoolMachine(RuleBasedStateMachine):
     """Appends, acknowledgements, faults and crashes in any order: what succeeded and was not acknowledged is there."""
 
@@ -281,6 +361,10 @@ class SpoolMachine(RuleBasedStateMachine):
         self.acknowledged.add(text)
 
     @rule()
+    def make_spare(self) -> None:
+        self.spool.make_spare(lambda: True)
+
+    @rule()
     def tidy(self) -> None:
         self.spool.tidy()
 
@@ -304,7 +388,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def within_the_bound(self) -> None:
-        assert sum(path.stat().st_size for path in segments(self.folder)) <= 16 * 4096
+        assert sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file()) <= 16 * 4096
 
     def teardown(self) -> None:
         import shutil

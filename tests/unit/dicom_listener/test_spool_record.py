@@ -18,8 +18,8 @@ messages = st.builds(
 records = st.lists(st.lists(messages, min_size=1, max_size=3), min_size=1, max_size=4)
 
 
-def flat(record: Record) -> bytes:
-    return b"".join(bytes(b) for b in record.buffers)
+def flat(record: Record, segment: int = 0) -> bytes:
+    return b"".join(bytes(b) for b in record.buffers(segment))
 
 
 @given(records)
@@ -63,13 +63,24 @@ def test_damage_costs_its_own_record_only(written: list[list[OutgoingMessage]], 
     assert damage.torn_tail == (broken == len(parts) - 1)
 
 
+@given(records, records)
+def test_what_a_file_held_before_it_was_used_again_is_not_read(
+    before: list[list[OutgoingMessage]], now: list[list[OutgoingMessage]]
+) -> None:
+    old, new = (b"".join(flat(build(g, 0.0), n) for g in written) for n, written in ((7, before), (8, now)))
+    found = list(scan(new + old[len(new) :], 8))
+    assert sum(isinstance(one, Found) for one in found) == len(now)
+    assert all(one.torn_tail for one in found if isinstance(one, Damage))
+    assert list(scan(old, 8)) == [Damage(0, len(old), torn_tail=True)]
+
+
 @settings(max_examples=200)
 @given(st.binary(max_size=400))
 def test_arbitrary_bytes_are_damage_and_no_crash(noise: bytes) -> None:
     assert sum(one.size for one in scan(noise)) == len(noise)
-    assert sum(one.size for one in scan(b"TSR1" + noise)) == len(noise) + 4
+    assert sum(one.size for one in scan(b"TSR2" + noise)) == len(noise) + 4
 
 
 def test_values_are_not_copied() -> None:
     value = os.urandom(1000)
-    assert any(memoryview(b).obj is value for b in build([OutgoingMessage("t", "k", value)], 0.0).buffers)
+    assert any(memoryview(b).obj is value for b in build([OutgoingMessage("t", "k", value)], 0.0).buffers())
