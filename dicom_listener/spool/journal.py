@@ -27,6 +27,9 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 """About 120 slices: the most that is published again after a crash."""
 SEGMENTS_AT_LEAST = 8
 """A small spool has smaller segments, so that acknowledged room is given back in steps of an eighth."""
+READY_FILES = 2
+"""One is written while the other is drained; they take turns. While Kafka is away others grow beside them: to write
+zeros first would be as much work for the disk as the slices are."""
 RESERVE_BYTES = 4 * 1024 * 1024
 """Room beyond the bound that only the ledger may use: the account of a series must not fail for want of space."""
 TROUBLE_SECONDS = 30.0
@@ -159,15 +162,18 @@ class Spool:
         self._retire(self._active)
         self._segments[segment.number] = self._active = segment
 
+    def _ready_files(self) -> int:
+        return bool(self._spare) + sum(bool(segment.ready_bytes) for segment in self._segments.values())
+
     def make_spare(self, go_on: Callable[[], bool]) -> None:
-        """Have the next segment's file made ready, if there is room for it. Takes a moment, and holds up nobody.
+        """Have the next segment's file made ready, if one is missing and there is room for it. Holds up nobody.
 
         Raises:
             OSError: it could not be written.
             Interrupted: ``go_on`` said no.
         """
         with self._lock:
-            wanted = self._spare is None and self._on_disk() + self._segment_bytes <= self._max_bytes
+            wanted = self._ready_files() < READY_FILES and self._on_disk() + self._segment_bytes <= self._max_bytes
         if not wanted or not spares.has_room(self._folder, self._segment_bytes):
             return
         made = spares.make(self._folder, self._segment_bytes, go_on)

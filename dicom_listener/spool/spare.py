@@ -17,6 +17,7 @@ from dicom_listener.spool.segment import FILE_MODE
 SPARE, UNFINISHED = "spare", "spare.unfinished"
 CHUNK_BYTES = 4 * 1024 * 1024
 """Written and synced at a time, so that a slice never waits behind more."""
+ZEROS = bytes(CHUNK_BYTES)
 FREE_SEGMENTS_AT_LEAST = 4
 """Room for so many must be free on the disk: the last of it is for slices, and for the disk's other users."""
 
@@ -50,7 +51,7 @@ def make(folder: Path, size: int, go_on: Callable[[], bool]) -> Path:
 
 
 def _fill(descriptor: int, offset: int, count: int) -> None:
-    zeros, end = memoryview(bytes(count)), offset + count
+    zeros, end = memoryview(ZEROS)[:count], offset + count
     while offset < end:
         offset += os.pwrite(descriptor, zeros[: end - offset], offset)
     os.fsync(descriptor)

@@ -296,6 +296,19 @@ def test_a_write_that_failed_leaves_nothing_in_a_ready_file(tmp_path: Path) -> N
     assert texts(after_a_crash(spool).take()) == ["kept", "later"]
 
 
+def test_two_files_take_turns_and_no_more_are_made(tmp_path: Path) -> None:
+    spool = ready(tmp_path, 8 * MIB)  # segments of 1 MiB
+    for text in "abc":
+        spool.append([a_message(text, size=MIB)])
+        spool.make_spare(lambda: True)
+    first, second, _ = [path.stat().st_ino for path in segments(tmp_path)]
+    assert not (tmp_path / SPARE).exists()
+    for entry in spool.take():
+        spool.acknowledge(entry)
+    assert (tmp_path / SPARE).stat().st_ino in (first, second)
+    assert (tmp_path / SPARE).stat().st_size == MIB
+
+
 def test_no_spare_beyond_the_bound_and_none_is_left_at_the_end(tmp_path: Path) -> None:
     spool = ready(tmp_path, 2 * MIB)  # segments of 256 KiB
     for text in "abcdefg":
