@@ -23,11 +23,13 @@ from dicom_listener.open_associations import OpenAssociations
 from dicom_listener.outgoing import ledger_message
 from dicom_listener.peers import Caps
 from dicom_listener.privacy import silence_libraries
-from dicom_listener.processes import WATCHER_VARIABLE, Workers, assert_port_is_free, stop_when_parent_dies
+from dicom_listener.processes import WATCHER_VARIABLE, Workers, stop_when_parent_dies
 from dicom_listener.publisher import Publisher
 from dicom_listener.seen import SeenObjects
 from dicom_listener.server import Listener, ServerOptions
 from dicom_listener.settings import Settings
+from dicom_listener.shared_port import VARIABLE as PORT_VARIABLE
+from dicom_listener.shared_port import PortShare, SharedPort
 from dicom_listener.spool.folders import left_behind, own_folder
 from dicom_listener.spool.journal import Spool
 from dicom_listener.spool.spare import SpareKeeper
@@ -175,7 +177,7 @@ def _options(s: Settings) -> ServerOptions:
         idle_seconds=s.idle_seconds,
         max_incoming_bytes=s.max_incoming_bytes,
         tls=server_context(s.tls_files) if s.tls_files else None,
-        share_port=s.worker is not None,
+        share=PortShare.inherited(os.environ[PORT_VARIABLE], s.worker) if s.worker is not None else None,
     )
 
 
@@ -189,10 +191,10 @@ def _settings() -> Settings:
 
 def _run(settings: Settings, asked_to_stop: threading.Event) -> int:
     if settings.processes > 1 and settings.worker is None:
-        assert_port_is_free(settings.host, settings.port)
+        port = SharedPort(settings.host, settings.port, settings.processes)
         environment = {**os.environ, WATCHER_VARIABLE: str(os.getpid())}
         stop_seconds = settings.stop_seconds + settings.drain_seconds
-        return Workers(settings.processes, environment, EXIT_CANNOT_START, stop_seconds).run(asked_to_stop)
+        return Workers(port, environment, EXIT_CANNOT_START, stop_seconds).run(asked_to_stop)
     if settings.worker is not None:
         stop_when_parent_dies(int(os.environ.get(WATCHER_VARIABLE, "0")))
     service = Service(settings)

@@ -1,13 +1,13 @@
-"""Several listeners on one port: the kernel spreads the connections over them (SO_REUSEPORT, Linux 3.9).
+"""Several listeners on one port (:mod:`dicom_listener.shared_port`).
 
-The first process only watches: it starts the others, starts one again that died, and passes the signal to stop on.
+The first process only watches: it opens the port, starts the others, starts one again that died, and passes the signal
+to stop on.
 """
 
 import ctypes
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +15,8 @@ import time
 from collections.abc import Mapping
 
 from dicom_listener.errors import CannotStart
+from dicom_listener.shared_port import VARIABLE as PORT_VARIABLE
+from dicom_listener.shared_port import SharedPort
 
 journal = logging.getLogger(__name__)
 
@@ -32,20 +34,22 @@ class Workers:
     """The listening processes.
 
     Args:
-        count: how many.
-        environment: of each, to which its number is added.
+        port: which they share.
+        environment: of each, to which its number and its share are added.
         cannot_start: exit status by which a worker says that it never will.
         stop_seconds: that a worker may take to stop.
     """
 
-    def __init__(self, count: int, environment: Mapping[str, str], cannot_start: int, stop_seconds: float) -> None:
-        self._count, self._environment = count, environment
+    def __init__(
+        self, port: SharedPort, environment: Mapping[str, str], cannot_start: int, stop_seconds: float
+    ) -> None:
+        self._port, self._environment = port, {**environment, PORT_VARIABLE: port.variable}
         self._cannot_start, self._stop_seconds = cannot_start, stop_seconds
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def run(self, asked_to_stop: threading.Event) -> int:
         """Until asked to stop; the exit status."""
-        for number in range(self._count):
+        for number in range(self._port.processes):
             self._start(number)
         while not asked_to_stop.wait(WATCH_SECONDS):
             for number, process in self._processes.items():
@@ -61,9 +65,12 @@ class Workers:
 
     def _start(self, number: int) -> None:
         environment = {**self._environment, WORKER_VARIABLE: str(number)}
-        self._processes[number] = subprocess.Popen([sys.executable, "-m", "dicom_listener"], env=environment)
+        self._processes[number] = subprocess.Popen(
+            [sys.executable, "-m", "dicom_listener"], env=environment, pass_fds=self._port.descriptors
+        )
 
     def _stop(self) -> int:
+        self._port.close()
         for process in self._processes.values():
             process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + self._stop_seconds + KILL_GRACE_SECONDS
@@ -82,20 +89,3 @@ def stop_when_parent_dies(parent: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         raise CannotStart("the process that watches the listeners has ended")
-
-
-def assert_port_is_free(host: str, port: int) -> None:
-    """Shared ports can be bound twice: ask before sharing it whether somebody else has it.
-
-    Raises:
-        CannotStart: taken, or 0, which each process would understand as another port.
-    """
-    if port == 0:
-        raise CannotStart("several processes need a port that is named: set TOCSIN_LISTENER_PORT")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise CannotStart(f"the DICOM port {host}:{port} cannot be opened: {error.strerror}") from error

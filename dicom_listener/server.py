@@ -40,6 +40,7 @@ from dicom_listener.peers import (
     address_may_connect,
     judge,
 )
+from dicom_listener.shared_port import LISTEN_BACKLOG, PortShare
 from dicom_listener.statuses import ERROR_COMMENT_CHARACTERS, SUCCESS
 from dicom_listener.syntaxes import SOP_CLASSES, SYNTAXES
 from dicom_listener.tls import names_of_peer
@@ -52,7 +53,6 @@ MAX_ASSOCIATE_BYTES = 128 * 1024
 """128 presentation contexts with 15 transfer syntaxes each come to 60 kB."""
 PDU_TOLERANCE_BYTES = 1024
 """Some senders count the PDV header apart from the length that we announce."""
-LISTEN_BACKLOG = 128
 ACCEPT_POLL_SECONDS = 0.25
 GRACE_SECONDS = 0.5
 IMPLEMENTATION_CLASS_UID = UID("2.25.216372891377415523857426178264810276415")
@@ -78,8 +78,8 @@ class ServerOptions:
     idle_seconds: float = 60.0
     max_incoming_bytes: int = 1 << 31
     tls: ssl.SSLContext | None = None
-    share_port: bool = False
-    """Other processes of ours listen on the same port (SO_REUSEPORT)."""
+    share: PortShare | None = None
+    """Of a port that other processes of ours listen on, too; ``host`` and ``port`` are not opened then."""
 
 
 class AssociationBook:
@@ -159,9 +159,10 @@ class HardenedServer(ThreadedAssociationServer):  # type: ignore[misc] # pynetdi
     block_on_close = False
     request_queue_size = LISTEN_BACKLOG
     server_address: Any
+    socket: Any
 
     def __init__(self, ae: AE, options: ServerOptions, intake: Intake, metrics: ListenerMetrics) -> None:
-        self.options, self.intake, self.metrics = options, intake, metrics
+        self.options, self.intake, self.metrics, self._share = options, intake, metrics, options.share
         self.book = AssociationBook()
         self.memory = MemoryBudget(options.max_incoming_bytes)
         self._pending = PendingConnections(lambda: metrics.associations_rejected.labels("no_request").inc())
@@ -170,14 +171,26 @@ class HardenedServer(ThreadedAssociationServer):  # type: ignore[misc] # pynetdi
     # -- connections -------------------------------------------------------------------------------------------
 
     def server_bind(self) -> None:
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if self.options.share_port:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self.socket.bind(self.server_address)
+        if self._share is not None:
+            self.socket.close()
+            self.socket = self._share.listening
+        else:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
 
+    def server_activate(self) -> None:
+        if self._share is None:
+            super().server_activate()
+
+    def server_close(self) -> None:
+        if self._share is None:
+            super().server_close()
+        else:  # what the library shuts down is shut down for all processes
+            self._share.close()
+
     def get_request(self) -> tuple[socket.socket, Any]:
-        connection, address = self.socket.accept()
+        connection, address = self._share.accept() if self._share else self.socket.accept()
         connection.settimeout(self.options.request_seconds)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection, address
@@ -186,6 +199,7 @@ class HardenedServer(ThreadedAssociationServer):  # type: ignore[misc] # pynetdi
         address = ipaddress.ip_address(client_address[0])
         if self.book.stopping or not address_may_connect(self.options.peers, address):
             self.metrics.associations_rejected.labels(RejectionReason.ADDRESS_UNKNOWN).inc()
+            self._left()
             return False
         self._pending.add(request, address, time.monotonic())
         return True
@@ -206,13 +220,22 @@ class HardenedServer(ThreadedAssociationServer):  # type: ignore[misc] # pynetdi
         except Exception:  # noqa: BLE001 - a boundary: the connection ends, the others go on
             journal.exception("a connection ended by a fault of ours")
             self._pending.remove(connection)
-            self.shutdown_request(connection)
+            self._hang_up(connection)
 
     def _turn_away(self, connection: socket.socket, error: OSError) -> None:
         if self._pending.remove(connection):
             reason = RejectionReason.TLS_FAILED if isinstance(error, ssl.SSLError) else RejectionReason.NO_REQUEST
             self.metrics.associations_rejected.labels(reason).inc()
+        self._hang_up(connection)
+
+    def _hang_up(self, connection: socket.socket) -> None:
         self.shutdown_request(connection)
+        self._left()
+
+    def _left(self) -> None:
+        """A connection is over: it was turned away, or its association has ended. (Both close it; only this counts.)"""
+        if self._share is not None:
+            self._share.left()
 
     def _wrapped(self, connection: socket.socket) -> socket.socket:
         if self.options.tls is None:
@@ -262,6 +285,7 @@ class HardenedServer(ThreadedAssociationServer):  # type: ignore[misc] # pynetdi
         association.kill()
 
     def ended(self, association: ServedAssociation) -> None:
+        self._left()
         ledger = self.book.leave(association)
         if ledger is None:
             return

@@ -6,7 +6,8 @@ each object as it is, and reports every status that was not Success.
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -26,6 +27,8 @@ MAX_PDU_BYTES = 131_072
 
 HOLD_SECONDS = 5.0
 """For the reactor thread to come to its pause; it looks every millisecond."""
+
+HOLD_LOOK_SECONDS = 0.05
 
 MAX_AE_TITLE = 16
 
@@ -132,32 +135,41 @@ def send(
     """
     association = _associate(files, to, calling_ae)
     outcome, started = Outcome(), time.monotonic()
-    hold = _Hold(association)
     try:
-        for number, file in enumerate(files):
-            if rate:
-                time.sleep(max(0.0, started + number / rate - time.monotonic()))
-            status = _store(association, file)
-            outcome.sent += 1
-            if status == SUCCESS or status in WARNINGS:
-                outcome.accepted += 1
-            else:
-                outcome.refused.append((file.path, status))
-            progress(file, status)
+        with held(association):
+            for number, file in enumerate(files):
+                if rate:
+                    time.sleep(max(0.0, started + number / rate - time.monotonic()))
+                status = _store(association, file)
+                outcome.sent += 1
+                if status == SUCCESS or status in WARNINGS:
+                    outcome.accepted += 1
+                else:
+                    outcome.refused.append((file.path, status))
+                progress(file, status)
     finally:
         outcome.seconds = time.monotonic() - started
-        hold.end()
         if association.is_established:
             association.abort() if abort else association.release()
     return outcome
 
 
-class _Hold(Event):
-    """Keeps an association's reactor thread still while we send.
+@contextmanager
+def held(association: Association) -> Iterator[None]:
+    """Keep an association's reactor thread still while we send.
 
     pynetdicom 3.0.4 pauses that thread for each request, but may believe it paused while it is about to go on; it then
     takes our answer from the queue, and the sender waits in vain (on a busy machine once in a few thousand objects).
     """
+    hold = _Hold(association)
+    try:
+        yield
+    finally:
+        hold.end()
+
+
+class _Hold(Event):
+    """Stands in for the event by which the library pauses its thread."""
 
     def __init__(self, association: Association) -> None:
         super().__init__()
@@ -165,7 +177,9 @@ class _Hold(Event):
         self._held = True
         association._reactor_checkpoint.set()
         association._reactor_checkpoint = self
-        self._still.wait(HOLD_SECONDS)
+        deadline = time.monotonic() + HOLD_SECONDS
+        while association.is_alive() and not self._still.wait(HOLD_LOOK_SECONDS) and time.monotonic() < deadline:
+            pass
 
     def wait(self, timeout: float | None = None) -> bool:
         self._still.set()

@@ -34,6 +34,7 @@ from streams.contracts.ids import SiteSecret
 from streams.contracts.series import SeriesLedgerEntry
 from streams.contracts.slices import SLICE_HEADER, SliceAccepted
 from tocsin.ports import free_ports
+from tocsin.scanner import held
 
 AE_TITLE = "TOCSIN"
 ECHO_SECONDS = 1.0
@@ -120,7 +121,8 @@ def send(association: Association, ds: Dataset, syntax: str = ExplicitVRLittleEn
     """Send one object; the status as the sender sees it."""
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = syntax
-    return association.send_c_store(ds)
+    with held(association):
+        return association.send_c_store(ds)
 
 
 def echo_seconds(port: int, calling: str = "CT1") -> float:
@@ -128,7 +130,8 @@ def echo_seconds(port: int, calling: str = "CT1") -> float:
     started = time.monotonic()
     association = associate(port, calling=calling)
     assert association.is_established
-    assert association.send_c_echo().Status == 0x0000
+    with held(association):
+        assert association.send_c_echo().Status == 0x0000
     elapsed = time.monotonic() - started
     association.release()
     return elapsed

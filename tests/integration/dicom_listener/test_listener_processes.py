@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -16,12 +15,14 @@ from tests.integration.dicom_listener.live_listener import (
     Published,
     Service,
     associate,
+    connect,
     echo_seconds,
     fails_to_start,
     send,
     service_environment,
     start_service,
 )
+from tests.support.node import until
 from tests.unit.dicom_listener.ct_objects import a_ct
 from tests.unit.dicom_listener.spool_fakes import a_message
 
@@ -49,21 +50,16 @@ def stop(service: Service) -> None:
     assert service.process.wait(20) == 0, service.journal
 
 
-def wait_for_workers(service: Service, count: int) -> list[psutil.Process]:
-    deadline = time.monotonic() + 20
-    while True:
-        children = psutil.Process(service.process.pid).children()
-        listening = [c for c in children if any(x.status == "LISTEN" for x in c.net_connections("tcp"))]
-        if len(listening) == count:
-            return listening
-        assert time.monotonic() < deadline, service.journal
-        time.sleep(0.1)
+def wait_for_workers(service: Service, started: int = 2) -> list[psutil.Process]:
+    """Until so many processes have said that they listen; those that are there."""
+    until(lambda: service.journal.count('"listening"') >= started, 40, "the start of the processes")
+    return psutil.Process(service.process.pid).children()
 
 
 def test_connections_are_spread_and_nothing_is_lost(tmp_path: Path) -> None:
     service = start_service(tmp_path, TOCSIN_LISTENER_PROCESSES="2", TOCSIN_LISTENER_METRICS_PORT="0")
     try:
-        wait_for_workers(service, 2)
+        wait_for_workers(service)
         threads = [threading.Thread(target=scan, args=(service, f"CT{n}")) for n in range(16)]
         for thread in threads:
             thread.start()
@@ -81,19 +77,50 @@ def test_connections_are_spread_and_nothing_is_lost(tmp_path: Path) -> None:
 def test_a_process_that_dies_is_started_again(tmp_path: Path) -> None:
     service = start_service(tmp_path, TOCSIN_LISTENER_PROCESSES="2", TOCSIN_LISTENER_METRICS_PORT="0")
     try:
-        first, _ = wait_for_workers(service, 2)
+        first, second = wait_for_workers(service)
         first.kill()
-        assert first.wait(5) is not None or True
-        assert first.pid not in {worker.pid for worker in wait_for_workers(service, 2)}
+        assert echo_seconds(service.port) < 1, "the other takes what comes meanwhile"
+        pids = {worker.pid for worker in wait_for_workers(service, started=3)}
+        assert second.pid in pids
+        assert first.pid not in pids
         assert echo_seconds(service.port) < 1
         stop(service)
     finally:
         service.kill()
 
 
+def test_while_it_drains_a_newcomer_is_refused_at_once(tmp_path: Path) -> None:
+    service = start_service(
+        tmp_path,
+        TOCSIN_LISTENER_PROCESSES="2",
+        TOCSIN_LISTENER_METRICS_PORT="0",
+        TOCSIN_LISTENER_STOP_SECONDS="30",
+    )
+    try:
+        wait_for_workers(service)
+        running = associate(service.port)
+        service.process.terminate()
+        until(lambda: not accepts(service.port), 20, "the refusal")
+        assert service.process.poll() is None, "the running association may still send"
+        assert send(running, a_ct(1)).Status == 0x0000
+        running.release()
+        assert service.process.wait(30) == 0, service.journal
+    finally:
+        service.kill()
+    assert sum(len(published.slices) for published in spooled_by_process(tmp_path)) == 1
+
+
+def accepts(port: int) -> bool:
+    try:
+        connect(port).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def test_no_process_outlives_its_watcher(tmp_path: Path) -> None:
     service = start_service(tmp_path, TOCSIN_LISTENER_PROCESSES="2", TOCSIN_LISTENER_METRICS_PORT="0")
-    workers = wait_for_workers(service, 2)
+    workers = wait_for_workers(service)
     service.kill()
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert alive == []
@@ -113,7 +140,7 @@ def test_what_other_numbers_of_processes_left_is_published(tmp_path: Path) -> No
 def test_from_two_processes_to_one(tmp_path: Path) -> None:
     service = start_service(tmp_path, TOCSIN_LISTENER_PROCESSES="2", TOCSIN_LISTENER_METRICS_PORT="0")
     try:
-        wait_for_workers(service, 2)
+        wait_for_workers(service)
         scan(service, "CT1")
         service.process.send_signal(signal.SIGTERM)
         service.process.wait(20)
@@ -135,7 +162,7 @@ def test_a_shared_port_that_somebody_else_has(tmp_path: Path) -> None:
         assert port in fails_to_start(environment)
 
 
-@pytest.mark.parametrize("changes", [{"TOCSIN_LISTENER_PORT": "0"}, {"TOCSIN_SITE_SECRET_FILE": "/nowhere"}])
+@pytest.mark.parametrize("changes", [{"TOCSIN_LISTENER_HOST": "192.0.2.1"}, {"TOCSIN_SITE_SECRET_FILE": "/nowhere"}])
 def test_what_no_process_can_start_with(tmp_path: Path, changes: dict[str, str]) -> None:
     line = fails_to_start(service_environment(tmp_path, TOCSIN_LISTENER_PROCESSES="2", **changes))
     assert "dicom_listener:" in line

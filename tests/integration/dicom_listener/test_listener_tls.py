@@ -13,6 +13,7 @@ from dicom_listener.tls import TlsFiles, server_context
 from tests.integration.dicom_listener.certificates import Authority
 from tests.integration.dicom_listener.live_listener import ECHO_SECONDS, Live, a_listener, associate, connect, send
 from tests.unit.dicom_listener.ct_objects import a_ct
+from tocsin.scanner import held
 
 
 class Site:
@@ -46,7 +47,8 @@ def echo_over_tls(live: Live, context: ssl.SSLContext) -> float:
     started = time.monotonic()
     association = associate(live.port, tls_args=(context, None))
     assert association.is_established
-    assert association.send_c_echo().Status == 0x0000
+    with held(association):
+        assert association.send_c_echo().Status == 0x0000
     elapsed = time.monotonic() - started
     association.release()
     return elapsed
