@@ -142,7 +142,8 @@ class Taker(Protocol):
 
 
 class Inbound:
-    """Reads topics from the earliest message on, for ever.
+    """Reads topics from the earliest message on, for ever. Of several instances one reads each partition; the others
+    stand by and take over within the session's time-out.
 
     Args:
         reception: is told whether we hear; None where nobody needs to know.
@@ -216,11 +217,11 @@ class Inbound:
     def _consume(self, consumer: Any) -> None:
         while not self._stop.is_set():
             batches = consumer.poll(timeout_ms=POLL_MS)
-            hears = bool(batches) or connected(consumer)
+            hears = bool(batches) or connected(consumer, self._topics)
             self._hears(hears)
             if self.from_the_beginning and self._rewind(consumer):
                 continue
-            if hears and not batches and self._reception:
+            if hears and not batches and consumer.assignment() and self._reception:
                 self._reception.caught_up = True
             if time.monotonic() - self._heard_at > DEAF_SECONDS:
                 raise KafkaError("deaf")
@@ -281,8 +282,11 @@ def incoming(record: Any) -> Incoming:
     )
 
 
-def connected(consumer: Any) -> bool:
-    """Whether the consumer has partitions and has lately had its heart heard by the group's coordinator."""
+def connected(consumer: Any, topics: Iterable[str]) -> bool:
+    """Whether the consumer has partitions, or stands by while another instance has them all, and has lately sent the
+    group's coordinator a heartbeat."""
     metrics = consumer.metrics() or {}
     silent_seconds = metrics.get("consumer-coordinator-metrics", {}).get("last-heartbeat-seconds-ago", float("inf"))
-    return bool(consumer.assignment()) and 0 <= silent_seconds < SILENT_SECONDS
+    if not 0 <= silent_seconds < SILENT_SECONDS:
+        return False
+    return bool(consumer.assignment()) or all(consumer.partitions_for_topic(topic) for topic in topics)

@@ -87,7 +87,7 @@ class Service:
         self.port, self.metrics_port = free_ports(2)
         recipients = [{"name": "on-call", "webhook": {"url": receiver.url, "secret": SECRET}}]
         (folder / "recipients.json").write_text(json.dumps({"recipients": recipients}))
-        self._environment = {k: v for k, v in os.environ.items() if not k.startswith("TOCSIN_")} | {
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("TOCSIN_")} | {
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
             "TOCSIN_ALERTS_KAFKA_GROUP": group,
             "TOCSIN_ALERTS_DATABASE_URL": f"sqlite:///{folder / 'alerts.sqlite3'}",
@@ -100,7 +100,7 @@ class Service:
 
     def start(self) -> "Service":
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "alerts"], env=self._environment, stdout=self._log, stderr=self._log
+            [sys.executable, "-m", "alerts"], env=self.environment, stdout=self._log, stderr=self._log
         )
         return self
 
