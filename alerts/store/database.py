@@ -6,9 +6,10 @@ or *this will never do*, and says which.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect, text
@@ -39,8 +40,10 @@ class Database:
     def __init__(self, url: str) -> None:
         self._url = url
         self._engine = _engine(url)
-        self._is_in_memory = self._engine.url.get_backend_name() == "sqlite" and not self._engine.url.database
+        self._is_sqlite = self._engine.url.get_backend_name() == "sqlite"
+        self._is_in_memory = self._is_sqlite and not self._engine.url.database
         self._reader = self._engine.execution_options(reading=True)
+        self._turn: AbstractContextManager[object] = _Turn() if self._is_sqlite else nullcontext()
 
     @property
     def folder(self) -> Path | None:
@@ -88,7 +91,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """A transaction that commits at the end, or leaves nothing behind."""
-        with _translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+        with self._turn, _translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
@@ -129,6 +132,21 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+class _Turn:
+    """Who writes next: SQLite takes one writer at a time and lets the others look again after growing pauses, which
+    costs the unlucky one of many threads a second."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=SQLITE_BUSY_SECONDS):
+            raise StoreUnavailable("another thread is writing")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 @contextmanager
