@@ -52,12 +52,14 @@ def measure_ingest(
     Args:
         slices: per association and round.
         rounds: the servers take turns; the median counts.
-        associations: opened at the same time, each by a client process of its own.
+        associations: opened at the same time, each by a client process of its own; when several, each round also
+            measures one alone with this node.
         processes: of our listener.
         bootstrap_servers: where the listener publishes meanwhile; without it the spool keeps everything.
         neighbours: beside bare pynetdicom, measure what else is installed.
     """
     rates: dict[str, dict[str, list[float]]] = {}
+    alone: dict[str, list[float]] = {}
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-bench-")))
         series = [_series(work / f"series{n}", slices) for n in range(associations)]
@@ -71,25 +73,31 @@ def measure_ingest(
             for client, command in _clients().items():
                 for name, port in ports.items():
                     rates.setdefault(client, {}).setdefault(name, []).append(_rate(command, port, series))
-            series = [_with_new_uids(files) for files in series]
+                series = [_with_new_uids(files) for files in series]
+                if associations > 1:
+                    alone.setdefault(client, []).append(_rate(command, ports["tocsin"], series[:1]))
+                    series = [_with_new_uids(files) for files in series]
     return {
         "slices": slices,
         "rounds": rounds,
         "associations": associations,
         "processes": processes,
         "publishing": bootstrap_servers is not None,
-        "by_client": {client: _summary(by_server) for client, by_server in rates.items()},
+        "by_client": {client: _summary(by_server, alone.get(client)) for client, by_server in rates.items()},
     }
 
 
-def _summary(rates: dict[str, list[float]]) -> dict[str, object]:
+def _summary(rates: dict[str, list[float]], alone: list[float] | None) -> dict[str, object]:
     medians = {server: statistics.median(values) for server, values in rates.items()}
+    one = statistics.median(alone) if alone else None
+    beside_one = {"tocsin_one_association": round(one, 1), "over_one": round(medians["tocsin"] / one, 2)} if one else {}
     return {
         "slices_per_second": {server: round(median, 1) for server, median in medians.items()},
         "rounds": {server: [round(rate, 1) for rate in values] for server, values in rates.items()},
         "tocsin_over": {
             server: round(medians["tocsin"] / median, 2) for server, median in medians.items() if server != "tocsin"
         },
+        **beside_one,
     }
 
 
@@ -130,7 +138,7 @@ def _write(path: Path, ds: Dataset) -> Path:
 
 
 def _with_new_uids(files: list[Path]) -> list[Path]:
-    """The same series as if acquired anew: repetitions would be recognised and cost less."""
+    """The same series as if acquired anew, for each round and client: repetitions would be recognised and cost less."""
     series = generate_uid()
     for path in files:
         ds = dcmread(path)

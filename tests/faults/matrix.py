@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from kafka.errors import KafkaError
 
 from tests.faults.checker import Acknowledged, Observed, violations
 from tests.support.node import UpNode, until
@@ -17,6 +20,7 @@ PROMISE_SECONDS = 30.0
 """decisive_slice → alert_delivered with any one service killed."""
 
 RATE_PER_SECOND = 10.0
+BROKER_RETURN_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -120,14 +124,26 @@ def deliver(node: UpNode, files: list[DicomFile], seconds: float = 60, port: int
 
 def observe(node: UpNode) -> Observed:
     slices: dict[str, set[str]] = {}
-    for record in node.messages("ct.slices.v1"):
+    for record in _messages(node, "ct.slices.v1"):
         header = json.loads(dict(record.headers)["slice"])
         slices.setdefault(header["series_key"], set()).add(f"{header['sop_digest']}:{header['frame_number']}")
     return Observed(
         slices={key: frozenset(frames) for key, frames in slices.items()},
-        findings=[json.loads(record.value) for record in node.messages("triage.findings.v1")],
+        findings=[json.loads(record.value) for record in _messages(node, "triage.findings.v1")],
         told=[(message["study_key"], message["notice_id"]) for _, message in node.doctor.received],
     )
+
+
+def _messages(node: UpNode, topic: str) -> list[Any]:
+    """Everything on a topic, once the broker is there: after some faults it is being started again."""
+
+    def read() -> tuple[list[Any]] | None:
+        try:
+            return (node.messages(topic),)
+        except KafkaError:
+            return None
+
+    return list(until(read, BROKER_RETURN_SECONDS, "the broker's answer")[0])
 
 
 def _until_told(node: UpNode, study: Acknowledged, since: float) -> float | None:
@@ -140,7 +156,7 @@ def _until_told(node: UpNode, study: Acknowledged, since: float) -> float | None
 
 def _until_final(node: UpNode, study: Acknowledged) -> None:
     def final() -> bool:
-        findings = [json.loads(record.value) for record in node.messages("triage.findings.v1")]
+        findings = [json.loads(record.value) for record in _messages(node, "triage.findings.v1")]
         return any(f["series_key"] == study.series_key and f.get("closed_by") for f in findings)
 
     try:

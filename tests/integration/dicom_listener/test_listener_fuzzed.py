@@ -1,10 +1,9 @@
 """Arbitrary bytes at every stage of the protocol: no crash, no growth, and an echo afterwards.
 
-A short run here; ``TOCSIN_FUZZ_EXAMPLES`` makes it longer.
+A short run here; ``make fuzz`` makes it longer.
 """
 
 import contextlib
-import os
 import socket
 import struct
 import threading
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
@@ -21,15 +20,10 @@ from pynetdicom.presentation import build_context
 
 from dicom_listener.server import contexts
 from tests.integration.dicom_listener.live_listener import ECHO_SECONDS, Live, a_listener, connect, echo_seconds
+from tests.support.fuzzing import fuzz, spoiled
 
-EXAMPLES = int(os.environ.get("TOCSIN_FUZZ_EXAMPLES", "60"))
 GROWTH_BYTES = 64 << 20
 THREADS_LEFT = 40
-fuzz = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +81,6 @@ def talk(port: int, *parts: bytes) -> None:
             return
 
 
-def spoiled(data: bytes, spoils: list[tuple[int, int]], cut: int | None) -> bytes:
-    out = bytearray(data)
-    for position, value in spoils:
-        out[position % len(out)] = value
-    return bytes(out[:cut])
-
-
 spoils = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=5)
 pdus = st.tuples(st.integers(0, 9), st.binary(max_size=200)).map(
     lambda pdu: struct.pack(">BBL", pdu[0], 0, len(pdu[1])) + pdu[1]
@@ -103,25 +90,25 @@ values = st.tuples(st.sampled_from([1, 3, 5, 7, 99]), st.integers(0, 3), st.bina
 )
 
 
-@fuzz
+@fuzz(60)
 @given(st.binary(max_size=300))
 def test_noise_in_place_of_a_request(live: Live, noise: bytes) -> None:
     talk(live.port, noise)
 
 
-@fuzz
+@fuzz(60)
 @given(spoils, st.none() | st.integers(0, len(REQUEST)))
 def test_a_spoiled_request(live: Live, spoils: list[tuple[int, int]], cut: int | None) -> None:
     talk(live.port, spoiled(REQUEST, spoils, cut))
 
 
-@fuzz
+@fuzz(60)
 @given(st.lists(pdus, max_size=4))
 def test_any_pdus_after_the_request(live: Live, parts: list[bytes]) -> None:
     talk(live.port, REQUEST, *parts)
 
 
-@fuzz
+@fuzz(60)
 @given(st.lists(values, min_size=1, max_size=4))
 def test_any_data_values_after_the_request(live: Live, parts: list[bytes]) -> None:
     body = b"".join(parts)
@@ -135,7 +122,7 @@ def a_command(**elements: bytes) -> bytes:
     )
 
 
-@fuzz
+@fuzz(60)
 @given(st.binary(max_size=80), st.binary(max_size=40), st.integers(0, 0xFFFF), st.binary(max_size=300))
 def test_any_store_command(live: Live, uid: bytes, sop_class: bytes, field: int, data: bytes) -> None:
     command = a_command(

@@ -3,6 +3,8 @@
 import struct
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
 
@@ -11,6 +13,7 @@ from dicom_listener.errors import Unacceptable
 from dicom_listener.incoming import IncomingObject
 from dicom_listener.syntaxes import SYNTAXES
 from streams.contracts.series import RefusalReason
+from tests.support.fuzzing import fuzz, spoiled
 from tests.unit.dicom_listener.ct_objects import a_ct, a_request, an_encapsulated_request, encapsulated, encoded
 
 
@@ -91,3 +94,21 @@ def test_another_group_in_place_of_pixels() -> None:
     ds.update(a_ct(PixelData=None))
     ds.FloatPixelData = b"\0" * 1024
     assert reason(a_request(ds)) is RefusalReason.NO_PIXEL_DATA
+
+
+TWO_FRAMES = encapsulated([b"ab", b"cdef", b"gh"], table=[0, 10])
+
+
+@fuzz(150)
+@given(
+    st.lists(st.tuples(st.integers(0, len(TWO_FRAMES)), st.integers(0, 255)), min_size=1, max_size=6),
+    st.none() | st.integers(0, len(TWO_FRAMES)),
+)
+def test_spoiled_fragments_are_frames_or_a_reason(spoils: list[tuple[int, int]], cut: int | None) -> None:
+    element = spoiled(TWO_FRAMES, spoils, cut)
+    try:
+        found = frames(an_encapsulated_request(JPEGLSLossless, element, NumberOfFrames=2))
+    except Unacceptable:
+        return
+    assert len(found) == 2
+    assert sum(map(len, found)) <= len(element)

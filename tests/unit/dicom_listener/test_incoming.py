@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless
 
@@ -11,6 +11,7 @@ from dicom_listener.admission import StoreCommand, admit
 from dicom_listener.errors import Unacceptable
 from dicom_listener.incoming import IncomingObject
 from streams.contracts.series import RefusalReason
+from tests.support.fuzzing import fuzz
 from tests.unit.dicom_listener.ct_objects import (
     MAX_OBJECT_BYTES,
     a_ct,
@@ -74,7 +75,7 @@ def test_beyond_the_limit_nothing_is_kept() -> None:
 COMMAND = StoreCommand("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4.5.1", "")
 
 
-@settings(max_examples=150, deadline=None)
+@fuzz(150)
 @given(
     st.sampled_from([ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian]),
     st.binary(max_size=600),
@@ -89,7 +90,7 @@ def test_arbitrary_bytes_are_refused_and_never_crash(syntax: str, noise: bytes, 
 SEED = encoded(a_ct(ImageComments=PRIVATE))
 
 
-@settings(max_examples=300, deadline=None)
+@fuzz(300)
 @given(st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.integers(0, 255)), min_size=1, max_size=6), st.booleans())
 def test_spoiled_objects_never_crash(spoils: list[tuple[int, int]], cut: bool) -> None:
     data = bytearray(SEED)
