@@ -7,7 +7,7 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,7 +20,7 @@ from alerts.store.record import EntryKind, append
 from alerts.store.schema import Feedback
 from alerts.store.studies import finding_of
 from alerts.worklist import one_study, source_of
-from streams.contracts.findings import FindingProduced
+from streams.contracts.findings import FindingProduced, Outcome
 
 COLUMNS = (
     *("study_key", "series_key", "finding_revision", "label", "says", "by", "at", "counts"),
@@ -64,6 +64,40 @@ def opinions_of(session: Session, study_key: str) -> list[Opinion]:
     return sorted(last.values(), key=lambda opinion: opinion.at, reverse=True)
 
 
+@dataclass(frozen=True)
+class Word:
+    """The last word of a doctor on a study, and what the reader had said."""
+
+    study_key: str
+    by: str
+    says: Says
+    at: datetime
+    outcome: Outcome | None
+    """None where there was no result yet."""
+    score: float | None
+
+    @property
+    def agrees(self) -> bool | None:
+        """None where the reader had read nothing."""
+        if self.outcome not in (Outcome.POSITIVE, Outcome.NEGATIVE):
+            return None
+        return (self.says is Says.BLEED) == (self.outcome is Outcome.POSITIVE)
+
+
+def latest(session: Session) -> Iterator[Word]:
+    """What counts of all feedback, oldest first."""
+    for row in _rows(session):
+        if row["counts"]:
+            yield Word(
+                study_key=str(row["study_key"]),
+                by=str(row["by"]),
+                says=Says(str(row["says"])),
+                at=row["at"],
+                outcome=row.get("outcome"),
+                score=row.get("score"),
+            )
+
+
 def export(session: Session, out: TextIO) -> int:
     """Write all feedback as CSV, oldest first; returns the rows."""
     writer = csv.writer(out)
@@ -74,7 +108,7 @@ def export(session: Session, out: TextIO) -> int:
     return len(rows)
 
 
-def _rows(session: Session) -> Iterator[dict[str, object]]:
+def _rows(session: Session) -> Iterator[dict[str, Any]]:
     feedback = session.scalars(select(Feedback).order_by(Feedback.number)).all()
     last = {(row.study_key, row.by): row.number for row in feedback}
     for row in feedback:

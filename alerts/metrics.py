@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry
 
+from alerts.access.entrance import Method, Outcome
 from alerts.audit import Violation
 from alerts.decision import Reason
 from alerts.errors import FailureKind
@@ -80,6 +81,9 @@ class AlertMetrics(Instruments):
         self.events_unpublished = self.gauge("events_unpublished", "Events not yet confirmed on triage.alerts.v1")
         self.violations = self.gauge("audit_violations", "What the auditor finds wrong now", violation=Violation)
         self.consumer_connected = self.gauge("consumer_connected", "1 while findings can be received")
+        self.sign_ins = self.counter(
+            "sign_ins_total", "Attempts to sign in, by the way in and what came of it", method=Method, outcome=Outcome
+        )
         self.recipients = self.gauge("recipients", "Recipients who are told; 0 means that nobody is")
 
     def finding_taken(self, finding: FindingProduced, now: datetime) -> None:
@@ -88,6 +92,9 @@ class AlertMetrics(Instruments):
         self.findings.labels(finding.status).inc()
         if finding.closed_by is not None:
             self.last_slice_to_final.observe(_seconds(finding.clocks.last_slice, finding.clocks.produced))
+
+    def signed_in(self, method: Method, outcome: Outcome) -> None:
+        self.sign_ins.labels(method, outcome).inc()
 
     def answered(self, took: timedelta) -> None:
         self.raised_to_acknowledged.observe(max(0.0, took.total_seconds()))

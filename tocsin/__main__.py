@@ -5,7 +5,7 @@ import sys
 import typer
 
 from alerts.errors import AlertsError
-from tocsin.commands import audit, bench, deadletter, model, oncall, token, topics, user
+from tocsin.commands import audit, bench, deadletter, feedback, model, oncall, token, topics, user
 from tocsin.commands.backup import backup, restore
 from tocsin.commands.case import case
 from tocsin.commands.demo import demo
@@ -46,6 +46,7 @@ for command in (
     app.command()(command)
 app.add_typer(oncall.app, name="oncall")
 app.add_typer(audit.app, name="audit")
+app.add_typer(feedback.app, name="feedback")
 app.add_typer(deadletter.app, name="deadletter")
 app.add_typer(user.app, name="user")
 app.add_typer(token.app, name="token")

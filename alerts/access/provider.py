@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import httpx
 from authlib.common.errors import AuthlibBaseError
@@ -15,7 +16,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from joserfc.errors import JoseError
 from starlette.requests import Request
 
-from alerts.access.sign_on import FLOW_SECONDS, Person, SignOn
+from alerts.access.sign_on import AFTER_SIGN_OUT, FLOW_SECONDS, Person, SignOn
 from alerts.errors import SettingsRefused, SignOnFailed
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,24 @@ class Provider:
             log.warning("a sign-on broke", extra={"why": type(error).__name__})
             raise SignOnFailed(BEGIN_AGAIN) from error
         return self.settings.person(claims), wanted
+
+    async def sign_out_address(self) -> str | None:
+        """Where a browser goes to sign out there too (OpenID Connect RP-Initiated Logout 1.0); None where the provider
+        offers nothing of the kind, or does not answer.
+
+        No ID token is kept here that could be sent along as a hint: the provider may ask whether it is meant.
+        """
+        try:
+            metadata = await self._client.load_server_metadata()
+        except BROKEN as error:
+            log.warning("the sign-on's sign-out cannot be found", extra={"why": type(error).__name__})
+            return None
+        endpoint = metadata.get("end_session_endpoint")
+        if not endpoint:
+            return None
+        back = urljoin(self._redirect_uri, AFTER_SIGN_OUT)
+        asked = urlencode({"client_id": self.settings.client_id, "post_logout_redirect_uri": back})
+        return f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}{asked}"
 
     async def _claims(self, token: dict[str, Any]) -> dict[str, Any]:
         """Those of the checked ID token; where these lack the groups, with those of the userinfo endpoint."""

@@ -17,6 +17,9 @@ from alerts.access.permissions import Role
 CALLBACK = "/sign-in/sso/callback"
 """Where the provider sends people back to; to be registered there."""
 
+AFTER_SIGN_OUT = "/sign-in"
+"""Where the provider sends people back to after they have signed out there; to be registered there as well."""
+
 FLOW_SECONDS = 600
 """How long somebody may take at the provider."""
 

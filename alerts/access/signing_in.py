@@ -137,8 +137,8 @@ class SignIn:
         with self.database.reading() as session:
             return any_account(session)
 
-    def out(self, secret: str) -> None:
-        """The session ends."""
+    def out(self, secret: str) -> Origin | None:
+        """The session ends; says whose account it was, None where there was no session."""
         now = self.clock.now()
         with self.database.writing() as session:
             found = sessions.find(session, secret, now, self.lifetime)
@@ -146,6 +146,8 @@ class SignIn:
                 facts = {"login": found.user.login, "session": found.user.session}
                 record_access(session, now, AccessEvent.SIGNED_OUT, **facts)
             sessions.end(session, secret)
+            account = session.get(Account, found.user.login) if found else None
+            return Origin(account.origin) if account else None
 
     def _takes(self, account: Account, code: str, now: datetime) -> bool:
         """Whether an account whose password was right may be entered with this code."""

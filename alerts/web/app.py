@@ -66,7 +66,7 @@ def create_app(context: Context, house: House) -> FastAPI:
     app.include_router(pages.create_router(context), include_in_schema=False)
     app.include_router(oncall_pages.create_router(context), include_in_schema=False)
     app.include_router(push_pages.create_router(context), include_in_schema=False)
-    app.include_router(sign_in.create_router(context.entrance), include_in_schema=False)
+    app.include_router(sign_in.create_router(context.entrance, context.metrics.signed_in), include_in_schema=False)
     app.include_router(images.create_router(context), include_in_schema=False)
     app.mount("/static", OwnFiles(directory=STATIC), name="static")
     _speak_plainly(app)

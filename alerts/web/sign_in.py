@@ -1,6 +1,6 @@
 """Signing in and out, setting an account up, and what one's own account may do."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import parse_qs, quote
@@ -11,15 +11,17 @@ from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
-from alerts.access.entrance import Entrance
+from alerts.access.accounts import Origin
+from alerts.access.entrance import Entrance, Method, Outcome
 from alerts.access.gate import SignedIn, user_or_none
 from alerts.access.permissions import WORDS, Permission
 from alerts.access.recognition import cookie_name, is_ours
-from alerts.access.sign_on import CALLBACK, FLOW_SECONDS
+from alerts.access.sign_on import AFTER_SIGN_OUT, CALLBACK, FLOW_SECONDS
 from alerts.access.user import Means
 from alerts.errors import (
     CodeRefused,
     ForeignForm,
+    InvitationRefused,
     PasswordRefused,
     SignInRefused,
     SignOnFailed,
@@ -33,7 +35,8 @@ LONGEST_NEXT = 500
 NOT_OURS = "This form does not say that it comes from our own page. Open the sign-in again."
 
 
-def create_router(entrance: Entrance) -> APIRouter:
+def create_router(entrance: Entrance, count: Callable[[Method, Outcome], None]) -> APIRouter:
+    """``count`` is told every attempt to sign in."""
     router = APIRouter()
     sign_in = entrance.sign_in
 
@@ -70,11 +73,14 @@ def create_router(entrance: Entrance) -> APIRouter:
                 address,
             )
         except TriedTooOften as error:
+            count(Method.PASSWORD, Outcome.MUST_WAIT)
             answer = await run_in_threadpool(form, request, wanted, str(error), HTTPStatus.TOO_MANY_REQUESTS)
             answer.headers["Retry-After"] = str(round(error.seconds))
             return answer
         except SignInRefused as error:
+            count(Method.PASSWORD, Outcome.REFUSED)
             return await run_in_threadpool(form, request, wanted, str(error), HTTPStatus.UNAUTHORIZED)
+        count(Method.PASSWORD, Outcome.SIGNED_IN)
         await run_in_threadpool(forget_old, request)
         return entered(request, secret, wanted)
 
@@ -85,6 +91,7 @@ def create_router(entrance: Entrance) -> APIRouter:
         try:
             location, flow = await entrance.provider.begin(request, inner(next))
         except SignOnFailed as error:
+            count(Method.SIGN_ON, Outcome.BROKEN)
             return await run_in_threadpool(form, request, inner(next), str(error), HTTPStatus.BAD_GATEWAY)
         answer = RedirectResponse(location, HTTPStatus.SEE_OTHER)
         is_secure = request.url.scheme == "https"
@@ -101,7 +108,9 @@ def create_router(entrance: Entrance) -> APIRouter:
             person, wanted = await entrance.provider.complete(request, request.cookies.get(FLOW_COOKIE, ""))
             secret = await run_in_threadpool(sign_in.with_sign_on, person)
         except (SignOnFailed, SignInRefused) as error:
+            count(Method.SIGN_ON, Outcome.REFUSED if isinstance(error, SignInRefused) else Outcome.BROKEN)
             return await run_in_threadpool(form, request, "/", str(error), HTTPStatus.FORBIDDEN)
+        count(Method.SIGN_ON, Outcome.SIGNED_IN)
         await run_in_threadpool(forget_old, request)
         answer = entered(request, secret, inner(wanted))
         answer.delete_cookie(FLOW_COOKIE, path=FLOW_PATH)
@@ -109,11 +118,20 @@ def create_router(entrance: Entrance) -> APIRouter:
 
     @router.post("/sign-out")
     def leave(request: Request) -> Response:
-        forget_old(request)
-        answer = RedirectResponse("/sign-in", HTTPStatus.SEE_OTHER)
+        of_the_sign_on = forget_old(request) is Origin.SIGN_ON and entrance.provider is not None
+        answer = RedirectResponse("/sign-out" if of_the_sign_on else AFTER_SIGN_OUT, HTTPStatus.SEE_OTHER)
         answer.delete_cookie(cookie_name(request), path="/", secure=request.url.scheme == "https", httponly=True)
         answer.headers["Clear-Site-Data"] = '"cache"'
         return answer
+
+    @router.get("/sign-out")
+    async def leave_the_provider(request: Request) -> Response:
+        """On to the provider's own sign-out. A page, for our forms may lead nowhere else (``form-action``)."""
+        address = await entrance.provider.sign_out_address() if entrance.provider else None
+        if address is None:
+            return RedirectResponse(AFTER_SIGN_OUT, HTTPStatus.SEE_OTHER)
+        facts = {"address": address, "provider": entrance.provider}
+        return await run_in_threadpool(templates.TemplateResponse, request, "signed_out.html", facts)
 
     @router.get("/welcome/{invitation}")
     def welcome(request: Request, invitation: Annotated[str, Path(max_length=100)]) -> Response:
@@ -138,13 +156,19 @@ def create_router(entrance: Entrance) -> APIRouter:
         fields = await form_of(request)
         password, status = fields.get("password", ""), HTTPStatus.UNPROCESSABLE_ENTITY
         if password != fields.get("again", ""):
+            count(Method.INVITATION, Outcome.REFUSED)
             return await run_in_threadpool(
                 welcome_form, request, invitation, "The two passwords are not the same.", status
             )
         try:
             secret = await run_in_threadpool(sign_in.set_up, invitation, password, fields.get("code", ""))
+        except InvitationRefused:
+            count(Method.INVITATION, Outcome.REFUSED)
+            raise
         except (PasswordRefused, CodeRefused) as error:
+            count(Method.INVITATION, Outcome.REFUSED)
             return await run_in_threadpool(welcome_form, request, invitation, str(error), status)
+        count(Method.INVITATION, Outcome.SIGNED_IN)
         return entered(request, secret, "/account")
 
     @router.get("/account")
@@ -152,11 +176,10 @@ def create_router(entrance: Entrance) -> APIRouter:
         facts = {"permissions": [WORDS[p] for p in Permission if user.may(p)], "signed_in": user.means is Means.SESSION}
         return templates.TemplateResponse(request, "account.html", facts)
 
-    def forget_old(request: Request) -> None:
+    def forget_old(request: Request) -> Origin | None:
         """A session that this browser had ends: at a sign-out, and when another takes its place."""
         old = request.cookies.get(cookie_name(request))
-        if old:
-            sign_in.out(old)
+        return sign_in.out(old) if old else None
 
     def entered(request: Request, secret: str, wanted: str) -> Response:
         answer = RedirectResponse(wanted, HTTPStatus.SEE_OTHER)

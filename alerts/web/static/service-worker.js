@@ -8,7 +8,7 @@ self.addEventListener("push", (event) => {
   try { alert = event.data.json(); } catch { /* shown as it is: a push must never be silent */ }
   event.waitUntil(self.registration.showNotification(alert.title, {
     body: alert.body, tag: alert.tag, renotify: Boolean(alert.tag), requireInteraction: Boolean(alert.urgent),
-    icon: "/static/icon.svg", vibrate: alert.urgent ? [400, 100, 400, 100, 400] : [200], data: { link: alert.link },
+    icon: "/static/icon-192.png", vibrate: alert.urgent ? [400, 100, 400, 100, 400] : [200], data: { link: alert.link },
   }));
 });
 

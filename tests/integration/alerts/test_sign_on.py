@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import html
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -153,6 +155,28 @@ def test_a_doctor_of_the_hospital_signs_in(hospital: Hospital, place: Place, tmp
     with place.database.reading() as session:
         [account] = accounts.every(session)
         assert (account.login, account.origin, account.roles) == ("a.gruen", "sign-on", ("doctor",))
+
+
+def test_who_signs_out_is_led_to_the_provider_s_own_sign_out(hospital: Hospital, place: Place, tmp_path: Path) -> None:
+    browser = a_browser(place, hospital.url, tmp_path / "secret")
+    browser.get(agree(go_to_provider(browser), "u-anna"))
+    left = browser.post("/sign-out", headers={"origin": US})
+    assert left.headers["location"] == "/sign-out"
+    assert browser.get("/account").status_code == 303  # here it is over at once
+    page = browser.get("/sign-out").text
+    found = re.search(r'http-equiv="refresh" content="0; url=([^"]+)"', page)
+    assert found
+    address = html.unescape(found[1])
+    assert address.startswith(f"{hospital.url}/oauth2/end_session?")
+    asked = parse_qs(urlsplit(address).query)
+    assert asked == {"client_id": ["tocsin"], "post_logout_redirect_uri": [f"{US}/sign-in"]}
+    assert httpx.get(address).status_code == 200
+
+
+def test_a_sign_out_needs_no_provider(place: Place, tmp_path: Path) -> None:
+    browser = a_browser(place, "http://localhost:1", tmp_path / "secret")
+    assert browser.get("/sign-out").headers["location"] == "/sign-in"
+    assert browser.post("/sign-out", headers={"origin": US}).headers["location"] == "/sign-in"
 
 
 def test_who_is_in_no_group_of_ours_gets_in_nowhere(hospital: Hospital, place: Place, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from alerts.access import accounts, passwords, tokens
+from alerts.access.entrance import Method, Outcome
 from alerts.access.permissions import Permission, Role
 from alerts.access.recognition import Recognition
 from alerts.access.sessions import Lifetime
@@ -147,6 +148,42 @@ def test_wrong_is_said_without_saying_what(a_browser: Callable[..., Browser]) ->
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) > 0
     assert "Try again in" in answer.text
+
+
+def test_each_attempt_is_counted_by_its_way_and_its_outcome(a_browser: Callable[..., Browser], ward: Any) -> None:
+    browser = a_browser()
+    browser.set_up()
+    browser.post("/sign-out", {})
+    browser.sign_in()
+    browser.post("/sign-out", {})
+    for _ in range(9):  # some of the attempts must wait
+        browser.sign_in(password="wrong horse")
+    browser.post("/welcome/unknown", {"password": PASSWORD, "again": PASSWORD})
+
+    def counted(method: Method, outcome: Outcome) -> float:
+        labels = {"method": str(method), "outcome": str(outcome)}
+        return float(ward.metrics.registry.get_sample_value("tocsin_alerts_sign_ins_total", labels))
+
+    assert counted(Method.INVITATION, Outcome.SIGNED_IN) == 1
+    assert counted(Method.INVITATION, Outcome.REFUSED) == 1
+    assert counted(Method.PASSWORD, Outcome.SIGNED_IN) == 1
+    refused, must_wait = (counted(Method.PASSWORD, outcome) for outcome in (Outcome.REFUSED, Outcome.MUST_WAIT))
+    assert refused >= 5
+    assert must_wait >= 1
+    assert refused + must_wait == 9
+    assert counted(Method.SIGN_ON, Outcome.BROKEN) == 0
+
+
+def test_a_phone_that_keeps_the_page_finds_its_icons(a_browser: Callable[..., Browser]) -> None:
+    browser = a_browser()
+    page = browser.get("/sign-in").text
+    manifest = browser.get("/static/manifest.webmanifest").json()
+    icons = {icon["src"] for icon in manifest["icons"]} | set(re.findall(r'apple-touch-icon" href="([^"]+)"', page))
+    assert {"192x192", "512x512"} <= {icon["sizes"] for icon in manifest["icons"]}
+    assert "/static/icon-180.png" in icons
+    assert 'rel="manifest"' in page
+    for icon in icons:
+        assert browser.get(icon).status_code == 200, icon
 
 
 def test_forms_of_other_sites_do_nothing(a_browser: Callable[..., Browser], ward: Any) -> None:

@@ -18,6 +18,7 @@ LABELS = {
         "how",
         "kind",
         "le",
+        "method",
         "name",
         "outcome",
         "prevalence",
@@ -46,4 +47,4 @@ def test_names_follow_the_conventions() -> None:
             assert re.fullmatch(r"(tocsin|process)_[a-z0-9_]+", family.name)
             assert family.documentation
             if family.type == "histogram" and "score" not in family.name:
-                assert family.name.endswith("_seconds")
+                assert family.name.endswith(("_seconds", "_slices"))

@@ -1,4 +1,4 @@
-"""``tocsin oncall`` and ``tocsin audit`` against a store and against a file."""
+"""``tocsin oncall``, ``tocsin audit`` and ``tocsin feedback`` against a store and against a file."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from alerts import feedback
+from alerts.life import Says
 from alerts.store import rotas
 from alerts.store.database import Database
-from tests.unit.alerts.builders import FakeClock, a_desk, a_finding
+from streams.contracts.findings import FindingStatus, Outcome
+from tests.unit.alerts.builders import FakeClock, a_desk, a_finding, key
 from tocsin.__main__ import app
 from tocsin.data_directory import DataDirectory
 from tocsin.errors import TocsinError
@@ -105,6 +108,26 @@ def test_the_record_is_verified_and_exported(node: Database) -> None:
     a_desk(node, FakeClock()).take_finding(a_finding())
     assert "the record is whole" in run("audit", "verify")
     assert "read_back" in run("audit", "export").splitlines()[0]
+
+
+def test_what_doctors_said_is_listed_beside_the_reader_and_exported(node: Database) -> None:
+    assert "No doctor has said anything" in run("feedback", "list")
+    clock = FakeClock()
+    desk = a_desk(node, clock)
+    desk.take_finding(a_finding(study="A", score=0.93))
+    desk.take_finding(a_finding(study="B", outcome=Outcome.NEGATIVE, score=0.04))
+    desk.take_finding(a_finding(FindingStatus.FAILED, study="C"))
+    for study, says in (("A", Says.BLEED), ("A", Says.NOT_A_BLEED), ("B", Says.NOT_A_BLEED), ("C", Says.BLEED)):
+        feedback.give(node, clock, key(study), says, "Dr Anna")
+    listed = run("feedback", "list")
+    rows = {study: next(line for line in listed.splitlines() if key(study) in line) for study in "ABC"}
+    assert [word in rows["A"] for word in ("not a bleed", "positive", "0.930")] == [True] * 3
+    assert "negative" in rows["B"]
+    assert "failed" in rows["C"]
+    assert "agree in 1 of 2 that the reader could read" in listed
+    exported = run("feedback", "export").splitlines()
+    assert exported[0].startswith("study_key,series_key,finding_revision,label")
+    assert len(exported) == 5
 
 
 def test_a_store_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
