@@ -52,7 +52,9 @@ def run(settings: MonitoringSettings, asked_to_stop: threading.Event) -> None:
     registry = CollectorRegistry()
     metrics = BrokerMetrics(registry, settings.topics, settings.consumers)
     HostMetrics(registry)
-    watch = BrokerWatch(settings.bootstrap_servers, settings.topics, settings.consumers, metrics)
+    watch = BrokerWatch(
+        settings.bootstrap_servers, settings.topics, settings.consumers, metrics, settings.deadletter_topic
+    )
     looked_at = time.monotonic()
 
     def stuck() -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
+from kafka.protocol.consumer import OffsetSpec
 
 from monitoring.lag import BrokerMetrics, Group, Look, Place, Waiting, waiting
 
@@ -25,6 +26,7 @@ class BrokerWatch:
 
     Args:
         consumers: topics by consumer group.
+        deadletters: the topic of what was set aside.
         now: seconds since the epoch.
     """
 
@@ -34,9 +36,10 @@ class BrokerWatch:
         topics: Iterable[str],
         consumers: Mapping[str, Iterable[str]],
         metrics: BrokerMetrics,
+        deadletters: str,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._servers, self._topics = list(servers), list(topics)
+        self._servers, self._topics, self._deadletters = list(servers), list(topics), deadletters
         self._consumers = {group: list(names) for group, names in consumers.items()}
         self._metrics, self._now = metrics, now
         self._admin: Any = None
@@ -83,7 +86,13 @@ class BrokerWatch:
                 t["name"]: sum(end for (topic, _), (_, end) in ranges.items() if topic == t["name"]) for t in described
             },
             groups=self._groups(admin, ranges),
+            newest_deadletter=self._newest(admin, [place for place in places if place.topic == self._deadletters]),
         )
+
+    def _newest(self, admin: Any, places: list[TopicPartition]) -> float:
+        """When the newest message on these was written; 0 where there is none."""
+        found = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.MAX_TIMESTAMP)) if places else {}
+        return float(max((at.timestamp for at in found.values() if at.offset >= 0), default=0)) / 1000
 
     def _groups(self, admin: Any, ranges: Mapping[Place, tuple[int, int]]) -> dict[str, Group]:
         described = admin.describe_groups(list(self._consumers))

@@ -34,12 +34,14 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Look:
-    """One look at the broker. ``ends``: how many messages each topic has ever had."""
+    """One look at the broker. ``ends``: how many messages each topic has ever had; ``newest_deadletter``: when the last
+    message was set aside, in seconds since the epoch, 0 where none is there."""
 
     brokers: int
     under_replicated: int
     ends: Mapping[str, int]
     groups: Mapping[str, Group]
+    newest_deadletter: float = 0.0
 
 
 def waiting(committed: Mapping[Place, int], ranges: Mapping[Place, tuple[int, int]], topic: str) -> tuple[Waiting, ...]:
@@ -72,6 +74,9 @@ class BrokerMetrics(Instruments):
         self.messages = self.gauge(
             "topic_end_offset", "Messages that a topic has ever had: the sum of its partitions' ends.", topic=topics
         )
+        self.newest_deadletter = self.gauge(
+            "newest_deadletter_timestamp_seconds", "When the newest dead letter was written; 0: none is there."
+        )
         self.members = self.gauge("group_members", "Consumers of a group that are there.", group=consumers)
         self.lag = Gauges(self, "consumer_lag_messages", "Messages that a group has not committed yet.", consumers)
         self.oldest = Gauges(
@@ -88,6 +93,7 @@ class BrokerMetrics(Instruments):
         self.under_replicated.set(look.under_replicated)
         for topic, end in look.ends.items():
             self.messages.labels(topic).set(end)
+        self.newest_deadletter.set(look.newest_deadletter)
         for name, group in look.groups.items():
             self.members.labels(name).set(group.members)
             for topic, places in group.waiting.items():

@@ -28,6 +28,8 @@ class MonitoringSettings(BaseSettings):
         "triage.deadletter.v1",
     )
     """JSON: the topics whose messages are counted."""
+    deadletter_topic: str = "triage.deadletter.v1"
+    """The topic whose newest message is looked at: it rings for 15 minutes."""
     look_seconds: PositiveFloat = 2.0
     """Between two questions to the broker."""
     metrics_host: str = "127.0.0.1"

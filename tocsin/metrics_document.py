@@ -61,7 +61,6 @@ SERVICES: tuple[tuple[str, str, Callable[[CollectorRegistry], object]], ...] = (
     ("dicom_listener", "port 9101, further processes on the ports behind it", ListenerMetrics),
     ("streams", "port 9102", _streams),
     ("alerts", "port 9103", AlertMetrics),
-    ("heartbeat", "port 9105", HeartbeatMetrics),
     ("monitoring", "port 9104: the watch at the broker, `python -m monitoring`", _broker),
     ("heartbeat", "port 9105: the dead-man's study, `tocsin heartbeat`", HeartbeatMetrics),
     ("Every service", "of its machine and its process", _host),

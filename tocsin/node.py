@@ -315,10 +315,7 @@ class Node:
         return f"{at.ae_title}@{host}:{at.dicom_port}"
 
     def _heartbeat_webhook(self) -> str:
-        """The test recipient, for both ends: signed with a secret that this node's site secret makes."""
-        secret = hashlib.sha256(b"heartbeat webhook\0" + self.directory.site_secret.read_bytes()).hexdigest()
-        url = f"http://{LOOPBACK}:{self.addresses.heartbeat_webhook_port}/alerts"
-        return json.dumps({"url": url, "secret": secret})
+        return heartbeat_webhook(self.directory, self.addresses)
 
     def _alerts(self) -> ProcessSpec:
         return self._service(
@@ -375,6 +372,13 @@ def running_node(directory: DataDirectory) -> RunningNode:
     except (OSError, ValueError, KeyError):
         raise NodeNotRunning(f"No node is running on {directory.root}. Start one with: tocsin up") from None
     return RunningNode(record["pid"], Addresses(**record["addresses"]), record["pids"], record["started_at"])
+
+
+def heartbeat_webhook(directory: DataDirectory, addresses: Addresses) -> str:
+    """The test recipient as JSON, for both ends: signed with a secret that this node's site secret makes."""
+    secret = hashlib.sha256(b"heartbeat webhook\0" + directory.site_secret.read_bytes()).hexdigest()
+    url = f"http://{LOOPBACK}:{addresses.heartbeat_webhook_port}/alerts"
+    return json.dumps({"url": url, "secret": secret})
 
 
 def with_environment(addresses: Addresses) -> Addresses:

@@ -8,17 +8,23 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
+from tests.faults.disturbances import full_disk, mounted, unmount
+from tests.faults.proxy import Condition, FaultProxy
 from tests.support import prometheus, watch_files
-from tests.support.node import UpNode, until
+from tests.support.node import START_TIMEOUT_SECONDS, UpNode, until
 from tests.support.patients import Patients
 from tests.support.prometheus import Prometheus
+from tocsin.node import heartbeat_webhook
 from tocsin.ports import free_ports
 from tocsin.webhook_receiver import WebhookReceiver
 
@@ -27,6 +33,7 @@ pytestmark = pytest.mark.skipif(not prometheus.is_installed(), reason="Debian's 
 SCANNER = "TEST_SCANNER"
 RINGS_WITHIN_SECONDS = 45.0
 QUIET_WITHIN_SECONDS = 90.0
+SPOOL_MB = 64
 
 NO_DATA_YET = {
     "Certificate ends in": "no TLS here",
@@ -37,27 +44,58 @@ NO_DATA_YET = {
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpNode]:
-    environment = {"TOCSIN_LISTENER_SCANNERS": f'["{SCANNER}"]'}
-    node = UpNode.start(tmp_path_factory.mktemp("watched"), environment)
+    """A node whose spool is on a small disk of its own, where that is permitted."""
+    root = tmp_path_factory.mktemp("watched")
+    spool = root / "spool"
+    small = mounted(spool, SPOOL_MB)
+    node = UpNode.start(root, {"TOCSIN_LISTENER_SCANNERS": f'["{SCANNER}"]'})
     yield node
     node.stop()
+    if small:
+        unmount(spool)
 
 
-@pytest.fixture(scope="module")
-def blind_worker(watched: UpNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A further worker without a model, in a group of its own: it reads all that was sent. Where its metrics are."""
+@pytest.fixture
+def blind_worker(watched: UpNode, patients: Patients, tmp_path: Path) -> Iterator[str]:
+    """A further worker without a model, in a group of its own, that has failed a series. Where its metrics are."""
+    watched.send(patients.admit(bleeding=False))
     (port,) = free_ports(1)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("TOCSIN_")} | {
+    address = f"127.0.0.1:{port}"
+    environment = own_environment() | {
         "KAFKA_BOOTSTRAP_SERVERS": watched.running.addresses.bootstrap_servers,
         "TOCSIN_STREAMS_APP_ID": "without-a-model",
-        "TOCSIN_STREAMS_MODEL_DIR": str(tmp_path_factory.mktemp("no-model")),
+        "TOCSIN_STREAMS_MODEL_DIR": str(tmp_path),
         "TOCSIN_STREAMS_METRICS_PORT": str(port),
     }
-    with (watched.directory.root / "blind.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "streams"], env=environment, stdout=log, stderr=log)
-    yield f"127.0.0.1:{port}"
-    process.kill()
-    process.wait()
+    with running("streams", environment, watched.directory.root / "blind.log"):
+        failed = 'tocsin_streams_series_total{outcome="failed"}'
+        until(lambda: exposed(address, failed) >= 1, START_TIMEOUT_SECONDS, "the first series that it fails")
+        yield address
+
+
+@dataclass(frozen=True)
+class Heart:
+    """``tocsin heartbeat`` behind a network that can be cut. ``metrics``: where these are."""
+
+    metrics: str
+    network: FaultProxy
+
+
+@pytest.fixture
+def heart(watched: UpNode) -> Iterator[Heart]:
+    at = watched.running.addresses
+    (port,) = free_ports(1)
+    with FaultProxy(at.dicom_port) as network:
+        environment = own_environment() | {
+            "TOCSIN_SITE_SECRET_FILE": str(watched.directory.site_secret),
+            "TOCSIN_HEARTBEAT_TO": f"{at.ae_title}@127.0.0.1:{network.port}",
+            "TOCSIN_HEARTBEAT_EVERY_SECONDS": "10",
+            "TOCSIN_HEARTBEAT_WEBHOOK": heartbeat_webhook(watched.directory, at),
+            "TOCSIN_HEARTBEAT_WEBHOOK_PORT": str(at.heartbeat_webhook_port),
+            "TOCSIN_HEARTBEAT_METRICS_PORT": str(port),
+        }
+        with running("tocsin", environment, watched.directory.root / "heart.log", "heartbeat"):
+            yield Heart(f"127.0.0.1:{port}", network)
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +126,33 @@ def targets_of(node: UpNode) -> dict[str, list[str]]:
     return {job: [f"127.0.0.1:{port}"] for job, port in node.running.addresses.metrics_ports().items()}
 
 
+def own_environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("TOCSIN_")}
+
+
+@contextmanager
+def running(module: str, environment: dict[str, str], log: Path, *arguments: str) -> Iterator[None]:
+    """A process beside the node."""
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", module, *arguments]
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def exposed(address: str, series: str) -> float:
+    """A value on a process's own /metrics; 0 while it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return 0.0
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{series} ")), 0.0)
+
+
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
     """A process that is there and does nothing."""
@@ -104,14 +169,30 @@ def pid_of(node: UpNode, service: str) -> int:
     return pid
 
 
-def rings(server: Prometheus, *names: str) -> None:
-    """Exactly these fire, and soon."""
-    until(lambda: set(names) <= server.firing(), RINGS_WITHIN_SECONDS, f"the alert {', '.join(names)}")
-    assert server.firing() == set(names)
+class Alarm:
+    """What begins to ring after this was made; an earlier fault may go on ringing for its quarter of an hour."""
 
+    def __init__(self, server: Prometheus) -> None:
+        self.server = server
+        self.before = server.firing()
 
-def is_quiet(server: Prometheus) -> None:
-    until(lambda: not server.firing(), QUIET_WITHIN_SECONDS, f"the end of {server.firing()}")
+    def new(self) -> set[str]:
+        return self.server.firing() - self.before
+
+    def rings(self, *names: str) -> None:
+        """Exactly these, and soon."""
+        wanted = set(names)
+
+        def missing() -> str:
+            new = self.new()
+            return f"{', '.join(sorted(wanted - new))} (what fires is {', '.join(sorted(new)) or 'nothing'})"
+
+        until(lambda: wanted <= self.new(), RINGS_WITHIN_SECONDS, missing)
+        assert self.new() == wanted
+
+    def is_silent(self, after: AbstractSet[str] = frozenset()) -> None:
+        """Nothing rings any more but what may do so for a while after."""
+        until(lambda: self.new() <= after, QUIET_WITHIN_SECONDS, lambda: f"the end of {self.new() - after}")
 
 
 def test_every_panel_has_data(seen: Prometheus) -> None:
@@ -162,35 +243,61 @@ def out_of_order(doctor: WebhookReceiver) -> Iterator[None]:
 
 
 def test_a_worker_that_hangs_rings_for_what_waits(seen: Prometheus, watched: UpNode, patients: Patients) -> None:
+    alarm = Alarm(seen)
     with stopped(pid_of(watched, "streams")):
         watched.send(patients.admit(bleeding=False))
-        rings(seen, "TocsinTargetDown", "TocsinConsumerLag", "TocsinConsumerGone")
-    is_quiet(seen)
+        alarm.rings("TocsinTargetDown", "TocsinConsumerLag", "TocsinConsumerGone")
+    alarm.is_silent()
 
 
 def test_a_broker_that_hangs_rings_and_nothing_else_does(seen: Prometheus, watched: UpNode, patients: Patients) -> None:
+    alarm = Alarm(seen)
     with stopped(pid_of(watched, "kafka")):
         watched.send(patients.admit(bleeding=False))
-        rings(seen, "TocsinKafkaUnreachable", "TocsinSpoolAgeing", "TocsinFindingsNotReceived")
-    is_quiet(seen)
+        alarm.rings("TocsinKafkaUnreachable", "TocsinSpoolAgeing", "TocsinFindingsNotReceived")
+    alarm.is_silent()
 
 
 def test_a_channel_that_is_down_rings(seen: Prometheus, watched: UpNode, patients: Patients) -> None:
+    alarm = Alarm(seen)
     with out_of_order(watched.doctor):
         watched.send(patients.admit(bleeding=True))
-        rings(seen, "TocsinChannelFailing")
+        alarm.rings("TocsinChannelFailing")
         annotations = seen.alert("TocsinChannelFailing")["annotations"]
         assert annotations["runbook_url"] == "docs/runbooks/channel-failing.md"
         assert "webhook" in annotations["summary"]
 
 
-def test_a_worker_without_a_model_rings_and_so_does_what_it_fails(
-    watched: UpNode, blind_worker: str, tmp_path: Path
+def test_a_new_worker_without_a_model_rings_for_all_that_it_failed_before_it_was_seen(
+    seen: Prometheus, watched: UpNode, blind_worker: str
 ) -> None:
-    targets = targets_of(watched)
-    targets["streams"].append(blind_worker)
-    server = Prometheus.start(tmp_path / "prometheus", targets)
+    alarm = Alarm(seen)
+    seen.watch("streams", [*targets_of(watched)["streams"], blind_worker])
     try:
-        rings(server, "TocsinNoModel", "TocsinSlicesUnreadable", "TocsinSeriesFailed", "TocsinDeadLetters")
+        alarm.rings("TocsinNoModel", "TocsinSlicesUnreadable", "TocsinSeriesFailed", "TocsinDeadLetters")
     finally:
-        server.stop()
+        seen.watch("streams", targets_of(watched)["streams"])
+    alarm.is_silent(after={"TocsinDeadLetters"})
+
+
+def test_a_full_disk_rings_and_so_does_what_it_refuses(seen: Prometheus, watched: UpNode, patients: Patients) -> None:
+    spool = watched.directory.root / "spool"
+    if not spool.is_mount():
+        pytest.skip("only root may mount a small disk")
+    alarm = Alarm(seen)
+    with full_disk(spool):
+        assert watched.send(patients.admit(bleeding=False)).refused
+        alarm.rings("TocsinDiskFull", "TocsinDiskFilling", "TocsinSlicesRefusedByUs")
+    alarm.is_silent(after={"TocsinSlicesRefusedByUs"})
+
+
+def test_a_dead_mans_study_that_does_not_get_through_rings(seen: Prometheus, watched: UpNode, heart: Heart) -> None:
+    alarm = Alarm(seen)
+    seen.watch("heartbeat", [heart.metrics])
+    until(lambda: seen.query("tocsin_heartbeat_last_success_timestamp_seconds > 0"), 60, "a heartbeat")
+    alarm.is_silent()
+    heart.network.become(Condition.RESET)
+    alarm.rings("TocsinHeartbeatFailing", "TocsinHeartbeatLate")
+    seen.watch("heartbeat", [])
+    stays = {"TocsinHeartbeatFailing", "TocsinHeartbeatStopped"}
+    until(lambda: alarm.new() == stays, RINGS_WITHIN_SECONDS, lambda: f"{stays} and not {alarm.new()}")

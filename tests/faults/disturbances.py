@@ -4,6 +4,7 @@ Each has a beginning, a duration and an end, all within the study's transfer or 
 the same as for a crash. A disturbance says whether it has really disturbed anything: a row that did not proves nothing.
 """
 
+import errno
 import os
 import shutil
 import signal
@@ -117,17 +118,32 @@ class DiskFull:
 
     def begin(self, hospital: Hospital) -> Callable[[], bool]:
         place = hospital.small_disks[self.disk]
-        with (place / BALLAST).open("wb") as ballast:
-            try:
-                while True:
-                    ballast.write(bytes(1 << 16))
-                    ballast.flush()
-            except OSError:
-                full = shutil.disk_usage(place).free < 1 << 16
+        fill(place)
+        full = shutil.disk_usage(place).free < 1 << 16
         return lambda: full
 
     def end(self, hospital: Hospital) -> None:
         (hospital.small_disks[self.disk] / BALLAST).unlink()
+
+
+def fill(disk: Path) -> None:
+    """Until nothing more goes onto it."""
+    with (disk / BALLAST).open("wb", buffering=0) as ballast:
+        try:
+            while True:
+                ballast.write(bytes(1 << 16))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+
+
+@contextmanager
+def full_disk(disk: Path) -> Iterator[None]:
+    fill(disk)
+    try:
+        yield
+    finally:
+        (disk / BALLAST).unlink()
 
 
 DISTURBANCES: tuple[Disturbance, ...] = (

@@ -27,15 +27,19 @@ START_TIMEOUT_SECONDS = 180.0
 WEBHOOK_SECRET = "a secret for tests only"
 
 
-def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Wait for something; it is awaited by looking, never by a fixed sleep."""
+def until(condition: Callable[[], Any], seconds: float, what: str | Callable[[], str]) -> Any:
+    """Wait for something; it is awaited by looking, never by a fixed sleep.
+
+    Args:
+        what: in words; a function is asked when it did not happen.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()
         if found:
             return found
         time.sleep(0.05)
-    raise AssertionError(f"{what} did not happen within {seconds:.0f} s")
+    raise AssertionError(f"{what if isinstance(what, str) else what()} did not happen within {seconds:.0f} s")
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """A real Prometheus with our rules, on targets of a test.
 
-It uses the files under monitoring/prometheus as they are, with three changes: the targets are the test's, everything is
-looked at every second, and every ``for:`` is cut to 2 s, so that what takes minutes in a hospital takes seconds here.
+It uses the files under monitoring/prometheus as they are, with three changes: the targets are the test's and may come
+and go, everything is looked at every second, and every ``for:`` is cut to 2 s, so that what takes minutes in a hospital
+takes seconds here.
 """
 
 import json
@@ -42,7 +43,9 @@ class Prometheus:
     def start(cls, folder: Path, targets: Mapping[str, list[str]]) -> "Prometheus":
         """``targets``: addresses by job."""
         folder.mkdir()
-        _write_configuration(folder, targets)
+        _write_configuration(folder)
+        for job in targets:
+            _write_targets(folder, job, targets[job])
         (port,) = free_ports(1)
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
@@ -67,6 +70,10 @@ class Prometheus:
                 return bool(answer.status == 200)
         except OSError:
             return False
+
+    def watch(self, job: str, addresses: list[str]) -> None:
+        """Look at these from now on, as when a service is found or is no longer there."""
+        _write_targets(self.folder, job, addresses)
 
     def stop(self) -> None:
         self.process.terminate()
@@ -118,18 +125,22 @@ class Prometheus:
         return all(rule["health"] != "unknown" for rule in rules)
 
 
-def _write_configuration(folder: Path, targets: Mapping[str, list[str]]) -> None:
+def _write_targets(folder: Path, job: str, addresses: list[str]) -> None:
+    """Prometheus sees a file that is put in place at once."""
+    new = folder / f"{job}.new"
+    new.write_text(json.dumps([{"targets": addresses}]))
+    new.rename(folder / f"{job}.targets.json")
+
+
+def _write_configuration(folder: Path) -> None:
     document = yaml.safe_load((watch_files.MONITORING / "prometheus" / "prometheus.yml").read_text())
     every = f"{SCRAPE_SECONDS}s"
     document["global"] |= {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
     document["rule_files"] = [str(folder / "rules" / "*.yml")]
     document.pop("alerting")
-    jobs = [job for job in document["scrape_configs"] if job["job_name"] in targets]
-    assert {job["job_name"] for job in jobs} == set(targets)
-    for job in jobs:
+    for job in document["scrape_configs"]:
         del job["dns_sd_configs"]
-        job["static_configs"] = [{"targets": targets[job["job_name"]]}]
-    document["scrape_configs"] = jobs
+        job["file_sd_configs"] = [{"files": [str(folder / f"{job['job_name']}.targets.json")]}]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(document))
     (folder / "rules").mkdir()
     for file in watch_files.RULES:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from monitoring.exposition import Exposition
 from monitoring.health import Health
+from monitoring.host import HostMetrics
 from monitoring.journal import open_journal
 from streams.contracts.errors import WeakSecret
 from streams.contracts.ids import SiteSecret
@@ -86,6 +87,7 @@ def _beat_until_stopped(heart: Heart, settings: HeartbeatSettings) -> None:
         signal.signal(number, lambda *_: stop.set())
     metrics = HeartbeatMetrics(CollectorRegistry())
     metrics.every.set(settings.every_seconds)
+    HostMetrics(metrics.registry)
     last: list[Beat] = []
     health = Health(readiness={"heartbeat": lambda: _trouble(last)})
     try:
