@@ -6,6 +6,7 @@ Exit status: 0 after SIGTERM or SIGINT, 1 when a part of it broke (start it agai
 """
 
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -59,6 +60,7 @@ from monitoring.exposition import Exposition
 from monitoring.health import Health
 from monitoring.host import HostMetrics
 from monitoring.journal import open_journal
+from monitoring.tracing import open_traces
 from streams.contracts.topics import FINDINGS, IDENTITIES, PICTURES
 
 log = logging.getLogger("alerts")
@@ -122,7 +124,8 @@ def run(settings: Settings) -> int:
     reception, auditor = Reception(clock, metrics), Auditor()
     test_recipient = WebhookChannel(settings.heartbeat_webhook, clock) if settings.heartbeat_webhook else None
     heartbeats = Heartbeats(database.touch, clock, settings.policy(), links, test_recipient)
-    intake = Intake(desk, metrics, outbound.set_aside, heartbeats.take)
+    traces = open_traces("alerts", os.environ)
+    intake = Intake(desk, metrics, outbound.set_aside, heartbeats.take, traces)
     servers, group = settings.kafka_bootstrap_servers, settings.kafka_group
     inbound = Inbound(servers, (FINDINGS, IDENTITIES), group, holder, intake, reception, crew.stop)
     hanger = PictureIntake(gallery, clock, metrics, pictures_aside.set_aside)
@@ -142,6 +145,7 @@ def run(settings: Settings) -> int:
         reveal=revealing(database, cipher, parts),
         recorded=publish_bell.ring,
         failed=desk.not_delivered,
+        traces=traces,
     )
     publishing = Publishing(database, clock, publisher, metrics, holder)
     health = Health({"threads": crew.missing}, {"database": lambda: writable(database)})
@@ -200,6 +204,7 @@ def run(settings: Settings) -> int:
         publisher.close()
         pictures_aside.close()
         exposition.close()
+        traces.close()
         database.close()
         gallery.close()
         log.info("stopped")

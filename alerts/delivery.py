@@ -6,7 +6,7 @@ a crash causes one more attempt with the same id, so that the far side can tell.
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from alerts.backoff import people_must_know, retry_after
 from alerts.circuits import Circuits
@@ -18,6 +18,7 @@ from alerts.store.claims import Attempt, Claim, Flood
 from alerts.store.database import Database
 from alerts.store.outbox import Address, record_delivered, record_failure
 from alerts.timing import Bell
+from monitoring.tracing import NO_TRACES, Kind, Span, Traces, finding_step
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,9 @@ class Delivery:
         reveal: Reveal = lambda message: message,
         recorded: Wake = lambda: None,
         failed: Callable[[str], None] = lambda _notice_id: None,
+        traces: Traces = NO_TRACES,
     ) -> None:
+        self._traces = traces
         self._database = database
         self._clock = clock
         self._channels = channels
@@ -79,6 +82,8 @@ class Delivery:
         self._circuits.begin(attempt.address, now)
         failure = self._send(attempt)
         self._circuits.ended(attempt.address, failure.kind if failure else None, self._clock.now())
+        if self._traces.on:
+            self._trace(attempt, failure, now)
         if failure is None:
             self._record_delivered(attempt)
         else:
@@ -122,6 +127,29 @@ class Delivery:
             self._failed(notice_id)
         self._count(attempt, failure.kind)
         log.warning("notice not delivered", extra=_fields(attempt) | {"failure": failure.kind, "detail": str(failure)})
+
+    def _trace(self, attempt: Attempt, failure: ChannelError | None, started: datetime) -> None:
+        ended = self._clock.now()
+        for message in attempt.messages:
+            if message.series_key is None or message.finding_revision is None:
+                continue  # of a study of which nothing came: no series, no trace
+            self._traces.record(
+                Span(
+                    f"notify {attempt.address.channel}",
+                    message.series_key,
+                    started,
+                    ended,
+                    Kind.CLIENT,
+                    parent=self._traces.context(message.series_key, *finding_step(message.finding_revision)),
+                    attributes={
+                        "tocsin.purpose": message.purpose,
+                        "tocsin.topic": message.topic,
+                        "tocsin.attempt": attempt.attempts,
+                        "tocsin.outcome": failure.kind if failure else DELIVERED,
+                    },
+                    failed=failure is not None,
+                )
+            )
 
     def _count(self, attempt: Attempt, outcome: str) -> None:
         self._metrics.notifications.labels(attempt.address.channel, outcome).inc()

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from alerts.decision import Decision
 from alerts.desk import Desk
 from alerts.errors import BrokerUnavailable, StoreRefused, StoreUnavailable
 from alerts.metrics import AlertMetrics
+from monitoring.tracing import NO_TRACES, TRACEPARENT, Kind, Span, Traces
 from streams.contracts.deadletters import DeadLetterReason, MessageSetAside
 from streams.contracts.errors import MalformedEvent
 from streams.contracts.findings import FindingProduced
@@ -58,8 +60,14 @@ class Taken(StrEnum):
 
 class Intake:
     def __init__(
-        self, desk: Desk, metrics: AlertMetrics, set_aside: SetAside, heartbeat: TakeHeartbeat | None = None
+        self,
+        desk: Desk,
+        metrics: AlertMetrics,
+        set_aside: SetAside,
+        heartbeat: TakeHeartbeat | None = None,
+        traces: Traces = NO_TRACES,
     ) -> None:
+        self._traces = traces
         self._desk = desk
         self._metrics = metrics
         self._set_aside = set_aside
@@ -88,10 +96,13 @@ class Intake:
         if finding.heartbeat and self._heartbeat is not None:
             self._heartbeat(finding)
             return Taken.HEARTBEAT
+        started = self._desk.clock.now()
         decision = self._desk.take_finding(finding)
         if decision is None:
             self._metrics.duplicates.inc()
             return Taken.KNOWN
+        if self._traces.on:
+            self._trace(message, finding, decision, started)
         self._metrics.finding_taken(finding, self._desk.clock.now())
         self._metrics.decisions.labels(decision.reason).inc()
         log.info(
@@ -107,6 +118,26 @@ class Intake:
             },
         )
         return Taken.KEPT
+
+    def _trace(self, message: Incoming, finding: FindingProduced, decision: Decision, started: datetime) -> None:
+        self._traces.record(
+            Span(
+                f"process {FINDINGS.name}",
+                finding.series_key,
+                started,
+                self._desk.clock.now(),
+                Kind.CONSUMER,
+                parent=dict(message.headers).get(TRACEPARENT, b"").decode("ascii", "replace"),
+                attributes={
+                    "messaging.system": "kafka",
+                    "messaging.destination.name": FINDINGS.name,
+                    "messaging.destination.partition.id": str(message.partition),
+                    "messaging.kafka.offset": message.offset,
+                    "tocsin.step": decision.step,
+                    "tocsin.reason": decision.reason,
+                },
+            )
+        )
 
     def _identity(self, message: Incoming) -> Taken:
         """Kept sealed; whether it can be opened shows when a doctor looks."""

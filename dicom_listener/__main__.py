@@ -38,6 +38,7 @@ from monitoring.exposition import Exposition
 from monitoring.health import Health
 from monitoring.host import HostMetrics
 from monitoring.journal import open_journal
+from monitoring.tracing import open_traces
 from streams.contracts.errors import WeakSecret
 from streams.contracts.identities import IdentityCipher
 from streams.contracts.ids import SiteSecret
@@ -62,11 +63,13 @@ class Service:
         self._spares = SpareKeeper(self.spool)
         self._spools = [self.spool, *self._left_behind()]
         connect = connector(settings.bootstrap_servers)
-        self._publishers = [Publisher(spool, connect, self.metrics) for spool in self._spools]
+        self._traces = open_traces("listener", os.environ)
+        self._publishers = [Publisher(spool, connect, self.metrics, traces=self._traces) for spool in self._spools]
         for spool in self._spools:
             _tell_of_the_lost(OpenAssociations(spool.folder), spool)
         notes = OpenAssociations(self.spool.folder)
-        intake = Intake(self.spool, secret, IdentityRegister(cipher), SeenObjects(), notes, self.metrics)
+        identities, seen = IdentityRegister(cipher), SeenObjects()
+        intake = Intake(self.spool, secret, identities, seen, notes, self.metrics, traces=self._traces)
         where = f"DICOM port {settings.host}:{settings.port}"
         self.listener = _bound(where, lambda: Listener(_options(settings), intake, self.metrics))
         self.exposition = _bound(f"metrics port {settings.metrics_host}:{self._metrics_port}", self._side_door)
@@ -123,6 +126,7 @@ class Service:
         left = sum(spool.depth().messages for spool in self._spools)
         self.exposition.close()
         self._spares.stop()
+        self._traces.close()
         for spool in self._spools:
             spool.close()
         journal.info("stopped", extra={"left_in_spool": left})

@@ -22,6 +22,7 @@ from dicom_listener.metrics import ListenerMetrics
 from dicom_listener.outgoing import SeriesReference, ledger_message, slices
 from dicom_listener.seen import Acquaintance, SeenObjects
 from dicom_listener.statuses import STATUS_BY_REASON, SUCCESS
+from monitoring.tracing import NO_TRACES, Kind, Span, Traces
 from streams.contracts.ids import Key, SiteSecret
 from streams.contracts.series import LedgerKind, RefusalReason, SeriesLedgerEntry
 
@@ -43,6 +44,11 @@ class AssociationNotes(Protocol):
     def forget(self, association: Key) -> None: ...
 
 
+def store_step(sop_digest: Key) -> tuple[str, Key]:
+    """Under which the acceptance of an object is known in its series' trace."""
+    return ("store", sop_digest)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the sender is told."""
@@ -62,6 +68,7 @@ class Intake:
     notes: AssociationNotes
     metrics: ListenerMetrics
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    traces: Traces = NO_TRACES
 
     def store(self, incoming: IncomingObject, ledger: AssociationLedger) -> Verdict:
         """Take one object. Never raises: whatever goes wrong becomes a status, a counter and a journal line."""
@@ -75,7 +82,7 @@ class Intake:
             admitted = admit(whole)
             assert placed is not None  # what is admitted is placed
             heartbeat = is_heartbeat(placed, admitted, ledger.calling_ae, self.secret)
-            self._accept(placed, admitted, ledger, heartbeat=heartbeat)
+            self._accept(placed, admitted, ledger, started, heartbeat=heartbeat)
         except Unacceptable as error:
             return self._refuse(error.reason, error.comment, placed, ledger, error.status)
         except SpoolError as error:
@@ -107,7 +114,13 @@ class Intake:
         )
 
     def _accept(
-        self, placed: PlacedObject, admitted: AdmittedObject, ledger: AssociationLedger, *, heartbeat: bool
+        self,
+        placed: PlacedObject,
+        admitted: AdmittedObject,
+        ledger: AssociationLedger,
+        started: datetime,
+        *,
+        heartbeat: bool,
     ) -> None:
         series = self._reference(placed)
         sop_digest = self.secret.sop_digest(admitted.sop_instance_uid)
@@ -119,6 +132,22 @@ class Intake:
             self.seen.forget(sop_digest, fingerprint)
             raise
         self.seen.settle(sop_digest, fingerprint)
+        if self.traces.on:
+            self.traces.record(
+                Span(
+                    "C-STORE",
+                    series.series_key,
+                    started,
+                    self.now(),
+                    Kind.SERVER,
+                    step=store_step(sop_digest),
+                    attributes={
+                        "tocsin.frames": len(admitted.frames),
+                        "tocsin.seen": acquaintance.name.lower(),
+                        "tocsin.heartbeat": heartbeat,
+                    },
+                )
+            )
 
     def _spool(
         self,
@@ -137,7 +166,8 @@ class Intake:
         frames = []
         if acquaintance is not Acquaintance.REPEATED:
             conflicting = acquaintance is Acquaintance.CONFLICTING
-            frames = slices(admitted, series, sop_digest, ledger.association, at, conflicting, heartbeat)
+            context = self.traces.context(series.series_key, *store_step(sop_digest))
+            frames = slices(admitted, series, sop_digest, ledger.association, at, conflicting, heartbeat, context)
         messages += [message for _, message in frames]
         if messages:
             self.spool.append(messages)

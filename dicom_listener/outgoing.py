@@ -5,6 +5,7 @@ from datetime import datetime
 
 from dicom_listener.admission import AdmittedObject
 from dicom_listener.messages import OutgoingMessage
+from monitoring.tracing import TRACEPARENT
 from streams.contracts.ids import Key
 from streams.contracts.series import SeriesLedgerEntry
 from streams.contracts.slices import SLICE_HEADER, SliceAccepted
@@ -31,6 +32,7 @@ def slices(
     accepted_at: datetime,
     conflicting: bool,
     heartbeat: bool = False,
+    traceparent: str | None = None,
 ) -> list[tuple[SliceAccepted, OutgoingMessage]]:
     """The event and the message of each frame, in order."""
     result = []
@@ -51,6 +53,6 @@ def slices(
                 **frame.attributes,
             }
         )
-        headers = ((SLICE_HEADER, event.encode().decode()),)
+        headers = ((SLICE_HEADER, event.encode().decode()), *(((TRACEPARENT, traceparent),) if traceparent else ()))
         result.append((event, OutgoingMessage(SLICES.name, series.series_key, frame.pixels, headers)))
     return result

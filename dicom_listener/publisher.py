@@ -21,8 +21,9 @@ from dicom_listener.metrics import ListenerMetrics
 from dicom_listener.rejected import RejectedFolder
 from dicom_listener.spool.journal import Spool
 from dicom_listener.spool.segment import Entry
+from monitoring.tracing import NO_TRACES, TRACEPARENT, Kind, Span, Traces
 from streams.contracts.deadletters import DEADLETTER_HEADER, DeadLetterReason, MessageSetAside
-from streams.contracts.topics import DEADLETTERS
+from streams.contracts.topics import DEADLETTERS, SLICES
 
 journal = logging.getLogger(__name__)
 
@@ -91,7 +92,9 @@ class Publisher:
         metrics: ListenerMetrics,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        traces: Traces = NO_TRACES,
     ) -> None:
+        self._traces = traces
         self._spool, self._connect, self._metrics = spool, connect, metrics
         self._monotonic, self._now = monotonic, now
         self._rejected = RejectedFolder(spool.folder)
@@ -190,12 +193,31 @@ class Publisher:
         return self._broker is not None and self._broker.will_never_take(error)
 
     def _delivered(self, entry: Entry, lane: _Lane) -> None:
+        if self._traces.on and entry.place.topic == SLICES.name:
+            self._trace(entry)
         self._spool.acknowledge(entry)
         lane.alone = False
         self._failing_since = None
         self._metrics.kafka_connected.set(1)
         self._metrics.published.labels(entry.place.topic).inc()
         self._metrics.publish_seconds.observe(max(0.0, self._now() - entry.at))
+
+    def _trace(self, entry: Entry) -> None:
+        try:
+            headers = dict(entry.read().headers)
+        except (OSError, SpoolError):
+            return  # it is on Kafka; that it could not be read again is no matter
+        self._traces.record(
+            Span(
+                f"send {SLICES.name}",
+                entry.place.key,
+                datetime.fromtimestamp(entry.at, UTC),
+                datetime.fromtimestamp(self._now(), UTC),
+                Kind.PRODUCER,
+                parent=headers.get(TRACEPARENT),
+                attributes={"messaging.system": "kafka", "messaging.destination.name": SLICES.name},
+            )
+        )
 
     def _try_again(self, entry: Entry, lane: _Lane, error: BaseException) -> None:
         journal.warning("not published, will be tried again", extra={"error": type(error).__name__})

@@ -44,6 +44,7 @@ class BrokerWatch:
         self._metrics, self._now = metrics, now
         self._admin: Any = None
         self._reader: Any = None
+        self._newest_deadletter = 0.0
         self._written: dict[tuple[Place, int], float] = {}
         self.answered_at: float | None = None
         """When the broker answered last."""
@@ -90,9 +91,14 @@ class BrokerWatch:
         )
 
     def _newest(self, admin: Any, places: list[TopicPartition]) -> float:
-        """When the newest message on these was written; 0 where there is none."""
+        """When the newest message on these was written; 0 where there never was one.
+
+        A broker names none while its newest is still being copied: what was known before holds.
+        """
         found = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.MAX_TIMESTAMP)) if places else {}
-        return float(max((at.timestamp for at in found.values() if at.offset >= 0), default=0)) / 1000
+        written = [at.timestamp / 1000 for at in found.values() if at.offset >= 0]
+        self._newest_deadletter = max(self._newest_deadletter, *written, 0.0)
+        return self._newest_deadletter
 
     def _groups(self, admin: Any, ranges: Mapping[Place, tuple[int, int]]) -> dict[str, Group]:
         described = admin.describe_groups(list(self._consumers))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import time
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 from monitoring.exposition import Exposition
 from monitoring.host import HostMetrics
 from monitoring.journal import open_journal
+from monitoring.tracing import open_traces
 from streams.app import Wiring, attach, create_app, end_process, health_of
 from streams.contracts.topics import SERIES, SLICES
 from streams.errors import PartitionLayoutUnknown, StreamsError
@@ -79,7 +81,8 @@ async def run(settings: StreamsSettings) -> None:
     partitions = await asyncio.to_thread(wait_for_topics, settings)
     decoder, gallery_decoder = IsolatedDecoder(), IsolatedDecoder()
     decoder.start()
-    wiring = Wiring(create_app(settings), settings, metrics, partitions)
+    traces = open_traces("streams", os.environ)
+    wiring = Wiring(create_app(settings), settings, metrics, partitions, traces)
     gallery = Gallery(
         which=settings.pictures,
         side=settings.picture_side,
@@ -103,6 +106,7 @@ async def run(settings: StreamsSettings) -> None:
         executor=executor,
         heard_until=wiring.heard_until,
         gallery=gallery,
+        traces=traces,
     )
     attach(wiring, processor, ReadAhead(pixels, models, executor, settings.read_ahead), models.look)
     exposition = Exposition(registry, health_of(wiring, processor), (settings.metrics_host, settings.metrics_port))
@@ -112,6 +116,7 @@ async def run(settings: StreamsSettings) -> None:
     recovery.stop()
     hanging.cancel()
     exposition.close()
+    traces.close()
     decoder.close()
     gallery_decoder.close()
 

@@ -20,6 +20,7 @@ import faust
 from faust.types import TP, EventT
 
 from monitoring.health import Health
+from monitoring.tracing import NO_TRACES, TRACEPARENT, Kind, Span, Traces, finding_step, within
 from streams.broker_view import BrokerView, Place
 from streams.contracts import topics
 from streams.contracts.deadletters import DEADLETTER_HEADER, DeadLetterReason, MessageSetAside
@@ -105,6 +106,8 @@ class Progress:
     """First and end offset of each partition, by the broker's account."""
     heard: dict[int, datetime] = field(default_factory=dict)
     """When the last slice was accepted that was processed of each partition."""
+    caught_up: dict[int, datetime] = field(default_factory=dict)
+    """When nothing waited on a slice partition for the last time."""
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When the partitions were assigned."""
     last_progress: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -122,6 +125,7 @@ class Progress:
         """Partitions are assigned, state is recovered, and it is known where each partition goes on."""
         self.done.clear()
         self.heard.clear()
+        self.caught_up.clear()
         self.since = datetime.now(UTC)
         self.looks.clear()
         self.ready = True
@@ -136,8 +140,16 @@ class Progress:
 class Wiring:
     """Topics, tables and sinks of one application."""
 
-    def __init__(self, app: faust.App, settings: StreamsSettings, metrics: StreamsMetrics, partitions: int) -> None:
+    def __init__(
+        self,
+        app: faust.App,
+        settings: StreamsSettings,
+        metrics: StreamsMetrics,
+        partitions: int,
+        traces: Traces = NO_TRACES,
+    ) -> None:
         self.app = app
+        self.traces = traces
         self.settings = settings
         self.metrics = metrics
         self.progress = Progress()
@@ -152,7 +164,28 @@ class Wiring:
     # Sinks
 
     async def publish(self, finding: FindingProduced) -> None:
-        await self._send(self._findings, finding.study_key.encode(), finding.encode())
+        context = self.traces.context(finding.series_key, *finding_step(finding.revision))
+        headers = [(TRACEPARENT, context.encode())] if context else None
+        await self._send(self._findings, finding.study_key.encode(), finding.encode(), headers)
+        if self.traces.on:
+            self.traces.record(
+                Span(
+                    f"send {topics.FINDINGS.name}",
+                    finding.series_key,
+                    finding.clocks.produced,
+                    datetime.now(UTC),
+                    Kind.PRODUCER,
+                    step=finding_step(finding.revision),
+                    attributes={
+                        "messaging.system": "kafka",
+                        "messaging.destination.name": topics.FINDINGS.name,
+                        "tocsin.revision": finding.revision,
+                        "tocsin.status": finding.status,
+                        "tocsin.outcome": finding.outcome,
+                        "tocsin.slices_read": finding.coverage.slices_read,
+                    },
+                )
+            )
 
     async def set_aside(self, message: Message, reason: DeadLetterReason, detail: str) -> None:
         """Keep a message whole, with the reason."""
@@ -236,10 +269,16 @@ class Wiring:
         return sum(self.waiting(place) for place in self.places())
 
     def oldest_waiting_seconds(self) -> float:
-        """At most so old is the oldest slice that waits: the slice before it was accepted so long ago."""
-        behind = [partition for partition in self.partitions() if self.waiting((topics.SLICES.name, partition))]
-        heard = (self.progress.heard.get(partition, self.progress.since) for partition in behind)
-        return max(((datetime.now(UTC) - instant).total_seconds() for instant in heard), default=0.0)
+        """At most so long has the oldest slice waited: so long ago the slice before it was accepted, or none waited."""
+        now, progress = datetime.now(UTC), self.progress
+        oldest = 0.0
+        for partition in self.partitions():
+            if not self.waiting((topics.SLICES.name, partition)):
+                progress.caught_up[partition] = now
+                continue
+            since = progress.heard.get(partition, progress.since)
+            oldest = max(oldest, (now - max(since, progress.caught_up.get(partition, since))).total_seconds())
+        return oldest
 
 
 @dataclass(frozen=True)
@@ -366,14 +405,34 @@ def _waiting(message: Message) -> WaitingSlice:
 async def _slice(wiring: Wiring, processor: SeriesProcessor, read_ahead: ReadAhead, message: Message) -> None:
     waiting = _waiting(message)
     header = SliceAccepted.decode(waiting.header)
-    await processor.slice_arrived(
-        header,
-        waiting.pixels,
-        message.partition,
-        message.offset,
-        SetAside(wiring, message),
-        await read_ahead.taken(waiting.place),
-    )
+    started, step = datetime.now(UTC), ("process", header.identity)
+    with within(wiring.traces.context(header.series_key, *step)):
+        await processor.slice_arrived(
+            header,
+            waiting.pixels,
+            message.partition,
+            message.offset,
+            SetAside(wiring, message),
+            await read_ahead.taken(waiting.place),
+        )
+    if wiring.traces.on:
+        wiring.traces.record(
+            Span(
+                f"process {topics.SLICES.name}",
+                header.series_key,
+                started,
+                datetime.now(UTC),
+                Kind.CONSUMER,
+                step=step,
+                parent=dict(_pairs(message.headers)).get(TRACEPARENT, b"").decode("ascii", "replace"),
+                attributes={
+                    "messaging.system": "kafka",
+                    "messaging.destination.name": topics.SLICES.name,
+                    "messaging.destination.partition.id": str(message.partition),
+                    "messaging.kafka.offset": message.offset,
+                },
+            )
+        )
     wiring.progress.heard[message.partition] = header.accepted_at
 
 

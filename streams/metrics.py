@@ -40,7 +40,7 @@ class StreamsMetrics(Instruments):
         )
         self.oldest_waiting_seconds = self.gauge(
             "oldest_waiting_seconds",
-            "How long ago the oldest slice was accepted that waits for this worker; 0: none does",
+            "How long the oldest slice has waited for this worker, at most; 0: none waits",
         )
         self.model_changes = self.counter(
             "model_changes_total", "Changes of the model in use, by what came of them", outcome=list(ModelChange)

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
+from monitoring.tracing import NO_TRACES, SERIES, Span, Traces
 from streams import verdict as verdicts
 from streams.closing import ClosingRules, closed_by
 from streams.contracts.deadletters import DeadLetterReason
@@ -90,6 +91,7 @@ class SeriesProcessor:
     executor: Executor
     heard_until: Callable[[int], datetime | None]
     gallery: Gallery | None = None
+    traces: Traces = NO_TRACES
     _open: dict[str, SeriesState] = field(default_factory=dict)
     _ticked: dict[str, datetime] = field(default_factory=dict)
     """When the last tick of a series was asked for that has not come yet."""
@@ -149,7 +151,10 @@ class SeriesProcessor:
         covered = verdicts.coverage(state)
         thresholds = model.thresholds if model else None
         verdict = verdicts.when_closed(state, covered, score.any if score else None, thresholds)
+        first_time = state.summary.outcome is None
         await self._publish(state, model, verdict, score)
+        if first_time and self.traces.on:
+            self._trace_series(state, verdict, reason)
         state.change(outcome=verdict.outcome)
         await self.store.save(state, entries)
         self._open.pop(tick.series_key, None)
@@ -382,6 +387,25 @@ class SeriesProcessor:
         units = most_suspicious(state, KEY_SLICES if outcome is Outcome.POSITIVE else 1)
         draw = partial(self.pixels.picture, model)
         return tuple(await self._work(lambda: [key_slice(state, unit, draw) for unit in units]))
+
+    def _trace_series(self, state: SeriesState, verdict: Verdict, reason: ClosedBy) -> None:
+        """The whole, from the first slice to the outcome; what comes after a reopening hangs below it all the same."""
+        summary, now = state.summary, self.clock()
+        self.traces.record(
+            Span(
+                "series",
+                summary.series_key,
+                summary.first_slice or now,
+                now,
+                step=SERIES,
+                attributes={
+                    "tocsin.outcome": verdict.outcome,
+                    "tocsin.closed_by": reason,
+                    "tocsin.slices": len(state.frames),
+                    "tocsin.heartbeat": bool(summary.heartbeat),
+                },
+            )
+        )
 
     async def _work(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.executor, work)

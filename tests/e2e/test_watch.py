@@ -22,6 +22,7 @@ from tests.faults.disturbances import full_disk, mounted, unmount
 from tests.faults.proxy import Condition, FaultProxy
 from tests.support import prometheus, watch_files
 from tests.support.node import START_TIMEOUT_SECONDS, UpNode, until
+from tests.support.otlp import Collector, Received
 from tests.support.patients import Patients
 from tests.support.prometheus import Prometheus
 from tocsin.node import heartbeat_webhook
@@ -33,7 +34,10 @@ pytestmark = pytest.mark.skipif(not prometheus.is_installed(), reason="Debian's 
 SCANNER = "TEST_SCANNER"
 RINGS_WITHIN_SECONDS = 45.0
 QUIET_WITHIN_SECONDS = 90.0
+HEART_WITHIN_SECONDS = 150.0
+"""It looks for a head whose bleed this reader finds first."""
 SPOOL_MB = 64
+PER_SLICE = ("send ct.slices.v1", "process ct.slices.v1")
 
 NO_DATA_YET = {
     "Certificate ends in": "no TLS here",
@@ -43,28 +47,37 @@ NO_DATA_YET = {
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpNode]:
-    """A node whose spool is on a small disk of its own, where that is permitted."""
+def collector() -> Iterator[Collector]:
+    with Collector() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[UpNode]:
+    """A node that is traced, and whose spool is on a small disk of its own, where that is permitted."""
     root = tmp_path_factory.mktemp("watched")
     spool = root / "spool"
     small = mounted(spool, SPOOL_MB)
-    node = UpNode.start(root, {"TOCSIN_LISTENER_SCANNERS": f'["{SCANNER}"]'})
+    environment = {
+        "TOCSIN_LISTENER_SCANNERS": f'["{SCANNER}"]',
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+    }
+    node = UpNode.start(root, environment)
     yield node
     node.stop()
     if small:
         unmount(spool)
 
 
-@pytest.fixture
-def blind_worker(watched: UpNode, patients: Patients, tmp_path: Path) -> Iterator[str]:
+@contextmanager
+def a_blind_worker(watched: UpNode, model_dir: Path) -> Iterator[str]:
     """A further worker without a model, in a group of its own, that has failed a series. Where its metrics are."""
-    watched.send(patients.admit(bleeding=False))
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     environment = own_environment() | {
         "KAFKA_BOOTSTRAP_SERVERS": watched.running.addresses.bootstrap_servers,
         "TOCSIN_STREAMS_APP_ID": "without-a-model",
-        "TOCSIN_STREAMS_MODEL_DIR": str(tmp_path),
+        "TOCSIN_STREAMS_MODEL_DIR": str(model_dir),
         "TOCSIN_STREAMS_METRICS_PORT": str(port),
     }
     with running("streams", environment, watched.directory.root / "blind.log"):
@@ -104,6 +117,7 @@ def watcher(watched: UpNode, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     server = Prometheus.start(tmp_path_factory.mktemp("watcher") / "prometheus", targets_of(watched))
     until(server.evaluated, 30, "the evaluation of all rules")
     until(lambda: server.query("count(up == 1) == 4"), 30, "the first scrape of every service")
+    until(lambda: not server.firing(), 30, lambda: f"the end of {server.firing()}")
     yield server
     server.stop()
 
@@ -231,6 +245,48 @@ def test_no_label_carries_anything_of_a_patient(seen: Prometheus, watched: UpNod
         assert not any(secret in value for secret in (*keys, "NOMEN", "4711", "1.2.826"))
 
 
+def test_a_bleed_is_one_trace_from_its_slice_to_the_doctor(
+    watched: UpNode, collector: Collector, patients: Patients
+) -> None:
+    files = patients.admit(bleeding=True)
+    watched.send(files)
+    watched.alert_of(watched.study_key(files), 60)
+    series_key = watched.final_finding(watched.study_key(files))["series_key"]
+
+    def spans() -> dict[str, list[Received]]:
+        return {
+            name: [span for span in collector.trace(series_key) if span.name == name]
+            for name in ("series", "C-STORE", *PER_SLICE, "send triage.findings.v1", "notify webhook")
+        }
+
+    def complete() -> bool:
+        found = spans()
+        per_slice = [len(found[name]) >= len(files) for name in ("C-STORE", *PER_SLICE)]
+        return all(per_slice) and bool(found["series"]) and bool(found["notify webhook"])
+
+    until(complete, 60, lambda: f"the whole trace: { ({name: len(each) for name, each in spans().items()}) }")
+    trace = collector.trace(series_key)
+    by_id = {span.span: span for span in trace}
+    alarm = next(span for span in spans()["notify webhook"] if span.attributes["tocsin.purpose"] == "alarm")
+    way = [alarm]
+    while way[-1].parent:
+        way.append(by_id[way[-1].parent])
+    assert [(span.service, span.name) for span in reversed(way)] == [
+        ("tocsin-streams", "series"),
+        ("tocsin-listener", "C-STORE"),
+        ("tocsin-streams", "process ct.slices.v1"),
+        ("tocsin-streams", "send triage.findings.v1"),
+        ("tocsin-alerts", "notify webhook"),
+    ]
+    series, stored, processed, sent, told = reversed(way)
+    assert series.start <= stored.end <= processed.end
+    assert processed.start <= sent.start <= told.start <= told.end
+    assert told.attributes["tocsin.outcome"] == "delivered"
+    assert all(span.parent in by_id for span in trace if span is not series)
+    secrets = ("NOMEN", "4711", "1.2.826", watched.study_key(files), files[0].study_instance_uid)
+    assert not [text for span in trace for text in span.texts if any(secret in text for secret in secrets)]
+
+
 @contextmanager
 def out_of_order(doctor: WebhookReceiver) -> Iterator[None]:
     """The doctor's webhook answers, and takes nothing."""
@@ -269,15 +325,18 @@ def test_a_channel_that_is_down_rings(seen: Prometheus, watched: UpNode, patient
 
 
 def test_a_new_worker_without_a_model_rings_for_all_that_it_failed_before_it_was_seen(
-    seen: Prometheus, watched: UpNode, blind_worker: str
+    seen: Prometheus, watched: UpNode, patients: Patients, tmp_path: Path
 ) -> None:
+    watched.send(patients.admit(bleeding=False))
     alarm = Alarm(seen)
-    seen.watch("streams", [*targets_of(watched)["streams"], blind_worker])
-    try:
-        alarm.rings("TocsinNoModel", "TocsinSlicesUnreadable", "TocsinSeriesFailed", "TocsinDeadLetters")
-    finally:
-        seen.watch("streams", targets_of(watched)["streams"])
-    alarm.is_silent(after={"TocsinDeadLetters"})
+    with a_blind_worker(watched, tmp_path) as its_metrics:
+        seen.watch("streams", [*targets_of(watched)["streams"], its_metrics])
+        try:
+            alarm.rings("TocsinNoModel", "TocsinSlicesUnreadable", "TocsinSeriesFailed", "TocsinDeadLetters")
+        finally:
+            seen.watch("streams", targets_of(watched)["streams"])
+        until(lambda: seen.query("count(up) == 4"), 30, "the end of its watching")
+    alarm.is_silent(after={"TocsinSlicesUnreadable", "TocsinSeriesFailed", "TocsinDeadLetters"})
 
 
 def test_a_full_disk_rings_and_so_does_what_it_refuses(seen: Prometheus, watched: UpNode, patients: Patients) -> None:
@@ -294,7 +353,9 @@ def test_a_full_disk_rings_and_so_does_what_it_refuses(seen: Prometheus, watched
 def test_a_dead_mans_study_that_does_not_get_through_rings(seen: Prometheus, watched: UpNode, heart: Heart) -> None:
     alarm = Alarm(seen)
     seen.watch("heartbeat", [heart.metrics])
-    until(lambda: seen.query("tocsin_heartbeat_last_success_timestamp_seconds > 0"), 60, "a heartbeat")
+    until(
+        lambda: seen.query("tocsin_heartbeat_last_success_timestamp_seconds > 0"), HEART_WITHIN_SECONDS, "a heartbeat"
+    )
     alarm.is_silent()
     heart.network.become(Condition.RESET)
     alarm.rings("TocsinHeartbeatFailing", "TocsinHeartbeatLate")

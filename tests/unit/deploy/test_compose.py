@@ -24,7 +24,12 @@ from tocsin.kafka.distribution import KAFKA_VERSION
 from tocsin.scanner import Destination
 
 ONE_SHOT = {"topics"}
-FROM_ELSEWHERE = {"KAFKA_BOOTSTRAP_SERVERS", "TOCSIN_SITE_SECRET_FILE", "TOCSIN_IDENTITY_KEY_FILE"}
+FROM_ELSEWHERE = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "KAFKA_BOOTSTRAP_SERVERS",
+    "TOCSIN_SITE_SECRET_FILE",
+    "TOCSIN_IDENTITY_KEY_FILE",
+}
 SETTINGS = {
     "listener": (ListenerSettings, "TOCSIN_LISTENER_"),
     "streams": (StreamsSettings, "TOCSIN_STREAMS_"),

@@ -59,3 +59,13 @@ def test_the_oldest_waiting_slice_is_as_old_as_the_one_that_was_read_before_it()
     assert 40 <= Wiring.oldest_waiting_seconds(wiring) < 45  # type: ignore[arg-type]  # what it asks for
     waiting[0] = 0
     assert Wiring.oldest_waiting_seconds(wiring) == 0.0  # type: ignore[arg-type]
+
+
+def test_the_first_slice_after_a_quiet_night_has_not_waited_all_night() -> None:
+    progress = Progress(ready=True)
+    progress.heard = {0: datetime.now(UTC) - timedelta(hours=8)}
+    waiting = {0: 0}
+    wiring = SimpleNamespace(progress=progress, partitions=lambda: {0}, waiting=lambda place: waiting[place[1]])
+    assert Wiring.oldest_waiting_seconds(wiring) == 0.0  # type: ignore[arg-type]  # what it asks for
+    waiting[0] = 1
+    assert Wiring.oldest_waiting_seconds(wiring) < 5  # type: ignore[arg-type]
