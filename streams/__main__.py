@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from monitoring.exposition import Exposition
+from monitoring.gpu import watch_gpus
 from monitoring.host import HostMetrics
 from monitoring.journal import open_journal
 from monitoring.tracing import open_traces
@@ -66,6 +67,7 @@ async def run(settings: StreamsSettings) -> None:
     registry = CollectorRegistry()
     metrics = StreamsMetrics(registry)
     HostMetrics(registry)
+    watch_gpus(registry)
 
     recovery = RuntimeRecovery()
     recovery.start()

@@ -14,9 +14,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from alerts.metrics import AlertMetrics
 from dicom_listener.metrics import ListenerMetrics
+from monitoring import gpu
 from monitoring.host import HostMetrics
 from monitoring.lag import BrokerMetrics
 from monitoring.metrics import LATENCY_BUCKETS_SECONDS
@@ -24,7 +26,14 @@ from monitoring.settings import MonitoringSettings
 from streams.metrics import StreamsMetrics
 from tocsin.heartbeat_metrics import HeartbeatMetrics
 
-UNITS = {"timestamp_seconds": "Unix seconds", "seconds": "seconds", "bytes": "bytes", "messages": "messages"}
+UNITS = {
+    "timestamp_seconds": "Unix seconds",
+    "seconds": "seconds",
+    "bytes": "bytes",
+    "messages": "messages",
+    "celsius": "°C",
+    "watts": "watts",
+}
 PREAMBLE = f"""\
 # Metrics
 
@@ -50,6 +59,19 @@ def _streams(registry: CollectorRegistry) -> None:
     StreamsMetrics(registry).model_info.labels("of the manifest", "of the manifest", "in use")
 
 
+class _Gpu(Collector):
+    """One GPU, as it would be told."""
+
+    def collect(self) -> Iterator[Metric]:
+        for family in gpu.declared():
+            family.add_metric(["0"], 0)
+            yield family
+
+
+def _gpu(registry: CollectorRegistry) -> None:
+    registry.register(_Gpu())
+
+
 def _host(registry: CollectorRegistry) -> None:
     with tempfile.TemporaryDirectory() as folder:
         certificate = Path(folder, "certificate.pem")
@@ -63,6 +85,7 @@ SERVICES: tuple[tuple[str, str, Callable[[CollectorRegistry], object]], ...] = (
     ("alerts", "port 9103", AlertMetrics),
     ("monitoring", "port 9104: the watch at the broker, `python -m monitoring`", _broker),
     ("heartbeat", "port 9105: the dead-man's study, `tocsin heartbeat`", HeartbeatMetrics),
+    ("streams with an NVIDIA GPU", "with those of streams, where a GPU and the `gpu` extra are", _gpu),
     ("Every service", "of its machine and its process", _host),
 )
 """Title, where it is exposed, and what declares it."""

@@ -14,6 +14,7 @@ LABELS = {
         "channel",
         "closed_by",
         "fault",
+        "gpu",
         "group",
         "how",
         "kind",
@@ -47,4 +48,14 @@ def test_names_follow_the_conventions() -> None:
             assert re.fullmatch(r"(tocsin|process)_[a-z0-9_]+", family.name)
             assert family.documentation
             if family.type == "histogram" and "score" not in family.name:
-                assert family.name.endswith(("_seconds", "_slices"))
+                assert family.name.endswith(("_seconds", "_slices")), family.name
+
+
+def test_every_counter_is_there_at_zero_before_anything_is_counted() -> None:
+    """Labelled ones with all their values: a rule must see the first failure (docs/decisions/0403)."""
+    for _, _, declare in metrics_document.SERVICES:
+        for family in metrics_document.families(declare):
+            if family.type == "counter" and not family.name.startswith("process_"):
+                totals = [sample.value for sample in family.samples if sample.name.endswith("_total")]
+                assert totals, family.name
+                assert set(totals) == {0}, family.name
