@@ -15,6 +15,7 @@ from enum import StrEnum
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from alerts.access import recovery
 from alerts.access.permissions import Role
 from alerts.access.sessions import end_all, roles_in
 from alerts.access.tables import Account
@@ -107,6 +108,7 @@ def reset(session: Session, login: str, now: datetime, by: str) -> str:
     if account.origin != Origin.LOCAL:
         raise AccountRefused(f"{login} signs in with the hospital's sign-on; reset it there.")
     account.password = account.totp = None
+    recovery.forget(session, login)
     end_all(session, login)
     record_access(session, now, AccessEvent.ACCOUNT_RESET, login=login, by=by)
     return _invite(account, now)

@@ -18,6 +18,10 @@ STEP_SECONDS = 30
 DRIFT_STEPS = 1
 """How far a phone's clock may be off, in steps to either side."""
 
+RECOVERY_CODES = 8
+RECOVERY_DIGITS = 16
+"""Digits, for the keyboard that a phone shows for codes; 53 bits."""
+
 NONCE_BYTES = 12
 KEY_BYTES = 32
 SECRET_BYTES = 20
@@ -52,6 +56,20 @@ class Sealer:
         """The secret that comes with an invitation: the same whenever its page is opened."""
         digest = hmac.new(self._key(b"enrol"), invitation.encode(), hashlib.sha256).digest()
         return base64.b32encode(digest[:SECRET_BYTES]).decode()
+
+    def recovery_codes(self, invitation: str) -> tuple[str, ...]:
+        """The codes that come with an invitation, likewise."""
+        return tuple(self._recovery_code(f"{invitation} {number}") for number in range(RECOVERY_CODES))
+
+    def _recovery_code(self, name: str) -> str:
+        digest = hmac.new(self._key(b"recovery"), name.encode(), hashlib.sha256).digest()
+        digits = f"{int.from_bytes(digest) % 10**RECOVERY_DIGITS:0{RECOVERY_DIGITS}}"
+        return " ".join(digits[start : start + 4] for start in range(0, RECOVERY_DIGITS, 4))
+
+    def recovery_digest(self, code: str, login: str) -> str:
+        """What is kept of a code."""
+        named = f"{login} {''.join(code.split())}"
+        return hmac.new(self._key(b"recovered"), named.encode(), hashlib.sha256).hexdigest()
 
     def seal(self, secret: str, login: str) -> bytes:
         nonce = secrets.token_bytes(NONCE_BYTES)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from alerts.access import sessions
+from alerts.access import recovery, sessions
 from alerts.access.accounts import Origin, any_account, checked_name, digest_of, invited
 from alerts.access.lockout import count_attempt, forgive, subjects_of
 from alerts.access.passwords import check_new, fits, hashed, is_outdated
@@ -41,6 +41,7 @@ class Enrolment:
     name: str
     secret: str
     uri: str
+    recovery_codes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class SignIn:
         right = fits(password, account.password if account else None)  # slow on purpose: outside any transaction
         with self.database.writing() as session:
             account = session.get(Account, login, with_for_update=True)
-            if account and right and self._takes(account, code, now):
+            if account and right and self._takes(session, account, code, now):
                 forgive(session, subjects, now)
                 if account.password and is_outdated(account.password):
                     account.password = hashed(password)
@@ -88,7 +89,8 @@ class SignIn:
         if account is None:
             raise InvitationRefused(NOT_INVITED)
         secret = self.sealer().secret_for(invitation)
-        return Enrolment(account.login, account.name, secret, enrolment_uri(secret, account.login))
+        codes = self.sealer().recovery_codes(invitation)
+        return Enrolment(account.login, account.name, secret, enrolment_uri(secret, account.login), codes)
 
     def set_up(self, invitation: str, password: str, code: str) -> str:
         """The owner of an account chooses a password and shows that the app is set up; returns the session's secret.
@@ -111,6 +113,7 @@ class SignIn:
             account.password = kept
             account.totp = None if skipped else self.sealer().seal(secret, account.login)
             account.totp_step = step or 0
+            recovery.keep(session, account.login, () if skipped else self._recovery_digests(invitation, account.login))
             account.invitation = account.invited_until = None
             sessions.end_all(session, account.login)
             facts = {"login": account.login, "second_factor": not skipped}
@@ -133,6 +136,12 @@ class SignIn:
             record_access(session, now, AccessEvent.SIGN_ON_REFUSED, login=person.login, why=why)
         raise SignInRefused(f"The hospital's sign-on knows you as {person.login}, but this account {why}.")
 
+    def recovery_codes_left(self, login: str) -> int | None:
+        """None for an account whose second factor is not kept here, or that has none."""
+        with self.database.reading() as session:
+            account = session.get(Account, login)
+            return recovery.left(session, login) if account and account.totp else None
+
     def any_account(self) -> bool:
         with self.database.reading() as session:
             return any_account(session)
@@ -149,7 +158,7 @@ class SignIn:
             account = session.get(Account, found.user.login) if found else None
             return Origin(account.origin) if account else None
 
-    def _takes(self, account: Account, code: str, now: datetime) -> bool:
+    def _takes(self, session: Session, account: Account, code: str, now: datetime) -> bool:
         """Whether an account whose password was right may be entered with this code."""
         if account.disabled_at is not None:
             return False
@@ -161,9 +170,21 @@ class SignIn:
             return False
         step = step_of(secret, code, now, account.totp_step)
         if step is None:
-            return False
+            return self._recovers(session, account, code, now)
         account.totp_step = step
         return True
+
+    def _recovers(self, session: Session, account: Account, code: str, now: datetime) -> bool:
+        """Whether this is one of the recovery codes that are left."""
+        if not recovery.spend(session, account.login, self.sealer().recovery_digest(code, account.login)):
+            return False
+        left = recovery.left(session, account.login)
+        record_access(session, now, AccessEvent.RECOVERY_CODE_USED, login=account.login, left=left)
+        return True
+
+    def _recovery_digests(self, invitation: str, login: str) -> list[str]:
+        sealer = self.sealer()
+        return [sealer.recovery_digest(code, login) for code in sealer.recovery_codes(invitation)]
 
     def _begin(self, session: Session, account: Account, method: Origin, now: datetime) -> str:
         secret = sessions.begin(session, account.login, now, self.lifetime)

@@ -1,6 +1,7 @@
 """The tables of accounts, sessions and tokens.
 
-Laws: passwords as argon2id, sessions, tokens and invitations as SHA-256 of random secrets, the second factor sealed.
+Laws: passwords as argon2id, sessions, tokens and invitations as SHA-256 of random secrets, the second factor sealed,
+recovery codes as keyed digests.
 """
 
 from datetime import datetime
@@ -34,6 +35,14 @@ class Account(Base):
     created_at: Mapped[datetime]
     signed_in_at: Mapped[datetime | None]
     disabled_at: Mapped[datetime | None]
+
+
+class RecoveryCode(Base):
+    """What may stand in once for a code of the app."""
+
+    __tablename__ = "recovery_codes"
+    digest: Mapped[str] = mapped_column(DIGEST, primary_key=True)
+    login: Mapped[str] = mapped_column(ForeignKey("accounts.login", ondelete="CASCADE"), index=True)
 
 
 class SignedIn(Base):

@@ -51,6 +51,7 @@ class AccessEvent(StrEnum):
     SIGNED_OUT = "signed_out"
     LOCKED_OUT = "locked_out"
     SIGN_ON_REFUSED = "sign_on_refused"
+    RECOVERY_CODE_USED = "recovery_code_used"
     ACCOUNT_ADDED = "account_added"
     ACCOUNT_SET_UP = "account_set_up"
     ACCOUNT_RESET = "account_reset"

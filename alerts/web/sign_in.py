@@ -173,7 +173,12 @@ def create_router(entrance: Entrance, count: Callable[[Method, Outcome], None]) 
 
     @router.get("/account")
     def account(request: Request, user: SignedIn) -> Response:
-        facts = {"permissions": [WORDS[p] for p in Permission if user.may(p)], "signed_in": user.means is Means.SESSION}
+        signed_in = user.means is Means.SESSION
+        facts = {
+            "permissions": [WORDS[p] for p in Permission if user.may(p)],
+            "signed_in": signed_in,
+            "recovery_codes_left": sign_in.recovery_codes_left(user.login) if signed_in else None,
+        }
         return templates.TemplateResponse(request, "account.html", facts)
 
     def forget_old(request: Request) -> Origin | None:

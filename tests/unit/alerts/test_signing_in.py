@@ -136,6 +136,38 @@ def test_password_and_code_are_both_needed_and_a_code_counts_once(house: Gatehou
         house.enter("nobody", code="123456")
 
 
+def test_a_recovery_code_stands_in_for_the_app_once_and_for_nothing_else(house: Gatehouse) -> None:
+    invitation = house.add()
+    enrolment = house.sign_in.enrolment(invitation)
+    house.secrets["anna"] = enrolment.secret
+    first, second, *others = enrolment.recovery_codes
+    assert len({first, second, *others}) == 8
+    with pytest.raises(CodeRefused):
+        house.sign_in.set_up(invitation, PASSWORD, first)  # the app has to be shown to work
+    house.sign_in.set_up(invitation, PASSWORD, house.code())
+    house.set_up("ben")
+
+    assert house.user(house.enter(code=first)).login == "anna"
+    assert house.user(house.enter(code=second.replace(" ", ""))).login == "anna"
+    assert house.sign_in.recovery_codes_left("anna") == 6
+    assert [body for body in house.recorded() if "recovery_code_used" in body and '"left":6' in body.replace(" ", "")]
+    for login, password, code in (
+        ("anna", PASSWORD, first),
+        ("anna", "wrong horse battery", others[0]),
+        ("ben", PASSWORD, others[0]),
+        ("anna", PASSWORD, "0000 0000 0000 0000"),
+    ):
+        house.clock.advance(minutes=20)  # nobody has to wait
+        with pytest.raises(SignInRefused):
+            house.enter(login, password, code)
+    assert house.sign_in.recovery_codes_left("anna") == 6
+
+    with house.database.writing() as session:
+        again = accounts.reset(session, "anna", house.clock.now(), "test")
+    assert house.sign_in.recovery_codes_left("anna") is None
+    assert not set(house.sign_in.enrolment(again).recovery_codes) & set(enrolment.recovery_codes)
+
+
 def test_a_second_factor_that_is_not_required_may_be_left_out_and_not_skipped_once_there(house: Gatehouse) -> None:
     house.sign_in = an_entrance(house, second_factor=False).sign_in
     house.sign_in.set_up(house.add("ben"), PASSWORD, "")
