@@ -94,7 +94,7 @@ def voxel_reason(header: SliceAccepted, voxels_hu: Voxels, rescaled: bool) -> Sl
         return SliceReason.NO_RESCALE
     low, high = SOFT_TISSUE_HU
     soft = float(np.mean((voxels_hu > low) & (voxels_hu < high)))
-    if soft < MIN_SOFT_TISSUE_FRACTION:
+    if soft < MIN_SOFT_TISSUE_FRACTION or voxels_hu.min() == voxels_hu.max():
         return SliceReason.IMPLAUSIBLE_HU
     if header.PixelSpacing is not None and float(voxels_hu.min()) < AIR_PRESENT_HU:
         body = voxels_hu > BODY_HU

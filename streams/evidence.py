@@ -60,9 +60,11 @@ def place_mm(state: SeriesState, unit: UnitReading) -> float:
     return DEFAULT_INTERVAL_MM * (state.frames[unit.members[0]].InstanceNumber or 0)
 
 
-def measurements(state: SeriesState, reader: Reader, score: SeriesScore) -> Measurements:
-    """What was measured in the slices read so far, of the types that the series makes likely."""
+def measurements(state: SeriesState, reader: Reader, score: SeriesScore) -> Measurements | None:
+    """What was measured in the slices read so far, of the types that the series makes likely; None without a scale."""
     units = list(state.readings.values())
+    if not all(state.frames[unit.members[0]].to_scale for unit in units):
+        return None
     likely = dict(zip(LABELS, score.probabilities, strict=True))
     leading = max(TYPES, key=lambda name: likely[name])
     bleeds = reader.measure([(place_mm(state, unit), unit.reading) for unit in units])

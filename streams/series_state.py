@@ -56,6 +56,8 @@ class FrameRecord(Record):
     position_mm: float | None = None
     thickness_mm: float | None = None
     row_cosine_x: float | None = None
+    to_scale: bool = True
+    """PixelSpacing is known: areas and lengths are in mm."""
     partition: int
     offset: int
     slab: int | None = None
@@ -258,6 +260,7 @@ def frame_record(header: SliceAccepted, partition: int, offset: int, reason: Sli
         position_mm=position,
         thickness_mm=header.SliceThickness,
         row_cosine_x=header.ImageOrientationPatient[0] if header.ImageOrientationPatient else None,
+        to_scale=header.PixelSpacing is not None,
         partition=partition,
         offset=offset,
         slab=math.floor(position / SLAB_MM) if thin and position is not None and reason is None else None,

@@ -51,6 +51,8 @@ class Frame:
     path: Path
     header: SliceAccepted
     pixels: bytes = field(repr=False)
+    remark: str | None = None
+    """What was done to a picture before it was read."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,13 @@ class SeriesResult:
 
 def load(path: Path, window_hu: tuple[float, float] = BRAIN_WINDOW_HU) -> Iterator[Frame | Refusal]:
     """The frames of a file, or why it would be refused. ``window_hu``: what black and white of a picture stand for."""
+    if not path.is_file():
+        yield Refusal(path, "not_dicom", "not a file but a pipe, a device or a broken link")
+        return
     try:
         incoming = _incoming(path)
-    except InvalidDicomError as error:
-        yield _picture(path, window_hu, error)
+    except InvalidDicomError:
+        yield _picture(path, window_hu)
         return
     except (OSError, AttributeError, ValueError, EOFError) as error:
         yield _not_dicom(path, error)
@@ -106,11 +111,11 @@ def load(path: Path, window_hu: tuple[float, float] = BRAIN_WINDOW_HU) -> Iterat
         yield Frame(path, event, bytes(message.value))
 
 
-def _picture(path: Path, window_hu: tuple[float, float], not_dicom: InvalidDicomError) -> Frame | Refusal:
+def _picture(path: Path, window_hu: tuple[float, float]) -> Frame | Refusal:
     try:
         return Frame(path, *picture_frame(path, KEYS, ASSOCIATION, window_hu))
     except NotAPicture as error:
-        return Refusal(path, "not_a_slice", str(error)) if error.recognised else _not_dicom(path, not_dicom)
+        return Refusal(path, "not_a_slice" if error.recognised else "not_dicom", str(error))
 
 
 def _not_dicom(path: Path, error: Exception) -> Refusal:

@@ -6,16 +6,18 @@ series of one slice is never negative.
 """
 
 import hashlib
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from streams.contracts.ids import SiteSecret
 from streams.contracts.slices import SliceAccepted
 from streams.pictures import BRAIN_WINDOW_HU
+from tocsin.picture_ground import Grey, OnBlack, on_black
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 
@@ -25,7 +27,16 @@ MOST_PIXELS = 4096 * 4096
 MOST_COLOUR = 12.0
 """Mean difference between the colour channels, of 255, up to which a picture is grey: JPEG shifts them a little."""
 
-Grey = npt.NDArray[np.uint8]
+DEEPEST = 65535
+"""White of 16 bits."""
+
+DEPTHS = (255, 1023, 4095, 16383)
+"""White of 8, 10, 12 and 14 bits."""
+
+LEAST_SATURATED = 0.002
+"""Share of a brain-windowed slice that is white at least: bone."""
+
+INVERTED = "black on white: read with black and white exchanged"
 
 
 class NotAPicture(Exception):
@@ -36,19 +47,33 @@ class NotAPicture(Exception):
         self.recognised = recognised
 
 
-def grey_values(path: Path) -> Grey:
-    """uint8 [rows, columns] of a grey picture, whatever its mode. Raises NotAPicture."""
+def grey_values(path: Path) -> OnBlack:
+    """The grey values of a picture, whatever its mode, upright and on black. Raises NotAPicture."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise NotAPicture(f"{image.width} × {image.height} pixels are too many", recognised=True)
-            if getattr(image, "n_frames", 1) > 1:
-                raise NotAPicture("several pictures in one file", recognised=True)
-            return _grey(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                return _grey_of(image)
     except UnidentifiedImageError:
-        raise NotAPicture("neither DICOM nor a picture", recognised=False) from None
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise NotAPicture(f"a damaged picture ({type(error).__name__})", recognised=True) from error
+        raise _unknown(path) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise NotAPicture(f"too many pixels, more than {MOST_PIXELS:,}", recognised=True) from None
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise NotAPicture(f"a damaged picture ({error})", recognised=True) from error
+
+
+def _unknown(path: Path) -> NotAPicture:
+    if path.stat().st_size == 0:
+        return NotAPicture("the file is empty", recognised=False)
+    return NotAPicture(f"neither DICOM nor a picture that is read ({', '.join(FORMATS)})", recognised=False)
+
+
+def _grey_of(image: Image.Image) -> OnBlack:
+    if image.width * image.height > MOST_PIXELS:
+        raise NotAPicture(f"{image.width} × {image.height} pixels are too many", recognised=True)
+    if getattr(image, "n_frames", 1) > 1:
+        raise NotAPicture("several pictures in one file", recognised=True)
+    return on_black(_grey(ImageOps.exif_transpose(image)))
 
 
 def _grey(image: Image.Image) -> Grey:
@@ -61,18 +86,33 @@ def _grey(image: Image.Image) -> Grey:
 
 
 def _reduced(values: npt.NDArray[np.float64]) -> Grey:
-    """Deeper grey values: of 16 bits where they use them, else of the 8 bits that somebody stored in 16."""
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
-        raise NotAPicture("grey values outside 0 to 65535", recognised=True)
-    full = 255.0 if values.max() <= 255 else 65535.0
-    return np.asarray(np.rint(values * 255.0 / full), np.uint8)
+    """Deeper grey values as 8 bits, by the depth that their white has."""
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > DEEPEST:
+        raise NotAPicture(f"grey values outside 0 to {DEEPEST}", recognised=True)
+    return np.asarray(np.rint(values * 255.0 / _white(values)), np.uint8)
+
+
+def _white(values: npt.NDArray[np.float64]) -> float:
+    """The grey value that is white: of 16 bits where they use them, else of the fewer that somebody stored in 16.
+
+    White is known by its place at the end of a depth and by bone, which saturates in a brain window. Where it cannot be
+    known, the values are no window's: Hounsfield units with an offset, say, and would be misread.
+    """
+    most = float(values.max())
+    if most > DEEPEST / 2 or most <= 1.0:
+        return float(DEEPEST) if most > 1.0 else 1.0
+    depth = next(white for white in DEPTHS if most <= white)
+    if depth > DEPTHS[0] and (most != depth or (values == most).mean() < LEAST_SATURATED):
+        raise NotAPicture(f"grey values to {most:.0f} are of no depth that is known: save 8 bits", recognised=True)
+    return float(depth)
 
 
 def picture_frame(
     path: Path, keys: SiteSecret, association: str, window_hu: tuple[float, float] = BRAIN_WINDOW_HU
-) -> tuple[SliceAccepted, bytes]:
-    """A picture as the header and pixels of a frame without geometry. Raises NotAPicture."""
-    grey = grey_values(path)
+) -> tuple[SliceAccepted, bytes, str | None]:
+    """A picture as the header and pixels of a frame without geometry, and a remark. Raises NotAPicture."""
+    picture = grey_values(path)
+    grey = picture.grey
     content, place = grey.tobytes(), str(path.resolve())
     header = SliceAccepted(
         study_key=keys.study_key(place),
@@ -95,4 +135,4 @@ def picture_frame(
         RescaleSlope=(window_hu[1] - window_hu[0]) / 255.0,
         RescaleIntercept=window_hu[0],
     )
-    return header, content
+    return header, content, INVERTED if picture.inverted else None

@@ -65,7 +65,7 @@ def _load(paths: list[Path], window_hu: tuple[float, float]) -> tuple[list[Frame
     for path in paths:
         if not path.exists():
             raise BadRequest(f"{path} does not exist.")
-        for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        for file in sorted(p for p in path.rglob("*") if not p.is_dir()) if path.is_dir() else [path]:
             for found in offline.load(file, window_hu):
                 refusals.append(found) if isinstance(found, Refusal) else frames.append(found)
     return frames, refusals
@@ -76,7 +76,7 @@ def _load(paths: list[Path], window_hu: tuple[float, float]) -> tuple[list[Frame
 
 def _print(results: list[SeriesResult], refusals: list[Refusal], threshold: float) -> None:
     for refusal in refusals:
-        out.print(f"{refusal.path}  not read: {refusal.reason} ({refusal.comment})", markup=False)
+        out.print(f"{_printable(refusal.path)}  not read: {refusal.reason} ({refusal.comment})", markup=False)
     for result in results:
         for slice_ in result.slices:
             out.print(f"{_name(slice_)}  {_slice_line(slice_, threshold)}", markup=False)
@@ -91,18 +91,32 @@ def _print(results: list[SeriesResult], refusals: list[Refusal], threshold: floa
 def _name(slice_: SliceResult) -> str:
     header = slice_.frame.header
     frame = f" frame {header.frame_number}" if header.number_of_frames > 1 else ""
-    return f"{slice_.frame.path}{frame}"
+    return f"{_printable(slice_.frame.path)}{frame}"
+
+
+def _printable(path: Path) -> str:
+    """A file's name on one line, whatever is in it."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(path))
 
 
 def _slice_line(slice_: SliceResult, threshold: float) -> str:
     if slice_.reading is None:
-        return f"not read: {slice_.record.reason if slice_.record and slice_.record.reason else 'failed'}"
+        reason = slice_.record.reason if slice_.record else None
+        return f"not read: {reason} ({wording.SLICE_REASONS[reason]})" if reason else "not read: failed"
     reading = slice_.reading.reading
     scores = "  ".join(f"{SHORT[name]} {p:.3f}" for name, p in zip(LABELS, reading.probabilities, strict=True))
     row, column = reading.heat_map_peak
     verdict = "BLEED SUSPECTED" if reading.probabilities[0] >= threshold else "no bleed found"
     slab = f"  (mean of {len(slice_.reading.members)} thin slices)" if len(slice_.reading.members) > 1 else ""
-    return f"{scores}  peak {reading.heat_map_peak_value:.2f} at {row:.2f},{column:.2f}  {verdict}{slab}"
+    remark = f"  ({slice_.frame.remark})" if slice_.frame.remark else ""
+    return f"{scores}  peak {reading.heat_map_peak_value:.2f} at {row:.2f},{column:.2f}  {verdict}{slab}{remark}"
+
+
+def _files(result: SeriesResult) -> str:
+    """Which files a series is made of: the one, or how many and the first."""
+    paths = sorted({slice_.frame.path for slice_ in result.slices})
+    first = _printable(Path(paths[0].name))
+    return first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
 
 
 def _series_line(result: SeriesResult) -> str:
@@ -116,7 +130,7 @@ def _series_line(result: SeriesResult) -> str:
     score = f"score {finding.score:.3f}, threshold {finding.threshold:.3f}" if finding.score is not None else "no score"
     reasons = ", ".join(finding.reasons)
     return (
-        f"series {finding.series_key[:8]}: {words[finding.outcome]}  {score}  "
+        f"series {finding.series_key[:8]} ({_files(result)}): {words[finding.outcome]}  {score}  "
         f"{wording.coverage_words(covered)}, {covered.extent_mm:.0f} mm  [{reasons}]"
     )
 
@@ -125,7 +139,7 @@ def _series_line(result: SeriesResult) -> str:
 
 
 COLUMNS = (
-    *("path", "frame_number", "series_key", "InstanceNumber", "position_mm", "reason"),
+    *("path", "frame_number", "series_key", "InstanceNumber", "position_mm", "reason", "remark"),
     *LABELS,
     *("positive", "series_any", "series_outcome"),
 )
@@ -141,7 +155,7 @@ def _write_table(results: list[SeriesResult], refusals: list[Refusal], threshold
             row = _slice_document(slice_, threshold)
             table.writerow({**row, **row.get("probabilities", {}), **of_series})
     for refusal in refusals:
-        table.writerow({"path": refusal.path, "reason": refusal.reason})
+        table.writerow({"path": refusal.path, "reason": refusal.reason, "remark": refusal.comment})
 
 
 # As JSON
@@ -165,6 +179,7 @@ def _slice_document(slice_: SliceResult, threshold: float) -> dict[str, Any]:
         "InstanceNumber": header.InstanceNumber,
         "position_mm": slice_.record.position_mm if slice_.record else None,
         "reason": slice_.record.reason if slice_.record else "failed",
+        "remark": slice_.frame.remark,
     }
     if slice_.reading is None:
         return document

@@ -44,6 +44,7 @@ def test_voxels() -> None:
     head = soft_tissue().astype(np.float32)
     assert voxel_reason(a_slice(), head, rescaled=True) is None
     assert voxel_reason(a_slice(), np.full((64, 64), -1000, np.float32), rescaled=True) is SliceReason.IMPLAUSIBLE_HU
+    assert voxel_reason(a_slice(), np.full((64, 64), 80, np.float32), rescaled=True) is SliceReason.IMPLAUSIBLE_HU
     assert voxel_reason(a_slice(), head + 1024, rescaled=False) is SliceReason.NO_RESCALE
     assert voxel_reason(a_slice(PixelSpacing=(7.0, 7.0)), head, rescaled=True) is SliceReason.NOT_HEAD
 

@@ -443,6 +443,16 @@ def test_a_positive_finding_carries_measurements_and_a_negative_none(worker: Wor
     assert clean.last.measurements is None
 
 
+def test_without_a_scale_nothing_is_measured(worker: Worker) -> None:
+    worker.account(LedgerKind.OPENED)
+    for number in HEAD:
+        worker.send(a_slice(number, PixelSpacing=None), BLEED if number == 14 else CLEAN)
+    worker.account(LedgerKind.RELEASED, len(HEAD))
+    worker.wait(3)
+    assert worker.last.outcome is Outcome.POSITIVE
+    assert worker.last.measurements is None
+
+
 def test_a_dead_man_s_study_is_marked_and_counted_nowhere(worker: Worker) -> None:
     worker.account(LedgerKind.OPENED)
     for number in HEAD:

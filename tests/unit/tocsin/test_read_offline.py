@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,46 @@ def test_hostile_and_unusual_files_have_a_reason_each(head: list[Path], tmp_path
     assert reasons["named.png"] == reasons["empty.dcm"] == "not_dicom"
     assert reasons["thumbnail.png"] == "too_small"
     assert all(reasons.values())
+    comments = {Path(str(r["path"])).name: str(r["comment"]) for r in document["refused"]}
+    assert "neither DICOM nor a picture" in comments["named.png"]
+    assert comments["empty.dcm"] == "the file is empty"
+    assert "pixels are too many" in comments["bomb.png"]
+
+
+def test_a_pipe_and_a_broken_link_are_refused_and_stop_nothing(head: list[Path], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.dcm")
+    (tmp_path / "link.dcm").symlink_to(tmp_path / "gone")
+    altered(head[4], tmp_path, ConvolutionKernel="H30s")
+    status, document = read(tmp_path)
+    assert status == 0
+    assert {Path(str(r["path"])).name for r in document["refused"]} == {"pipe.dcm", "link.dcm"}
+
+
+def test_the_lines_say_why_in_words_and_which_files_a_series_is(head: list[Path], tmp_path: Path) -> None:
+    for number, path in enumerate(head[3:5]):
+        dataset = pydicom.dcmread(path)
+        dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+        dataset.save_as(tmp_path / f"{number}.dcm")
+    lines = CliRunner().invoke(app, ["read", str(tmp_path)]).stdout
+    assert lines.count("not read: localizer (a localizer (scout) image)") == 2
+    assert "(0.dcm and 1 more): NOT ASSESSABLE" in lines
+
+
+def test_a_file_name_stays_on_its_line(tmp_path: Path) -> None:
+    (tmp_path / "one\n\x1b[31mtwo.txt").write_text("x")
+    lines = CliRunner().invoke(app, ["read", str(tmp_path)]).stdout.splitlines()
+    assert len(lines) == 1
+    assert "\x1b" not in lines[0]
+
+
+def test_a_picture_has_no_scale_and_is_not_measured(head: list[Path], tmp_path: Path) -> None:
+    series = generate(7, "epidural", slices=8, thickness_mm=10.0, shape=(128, 128))
+    worst = int((series.masks > 0).sum((1, 2)).argmax())
+    grey = np.asarray(np.rint(np.clip(series.voxels_hu[worst] / 80, 0, 1) * 255), np.uint8)
+    Image.fromarray(grey).save(tmp_path / "epidural.png")
+    _, document = read(tmp_path)
+    assert document["series"][0]["outcome"] == "positive"
+    assert document["series"][0]["measurements"] is None
 
 
 def test_grey_values_are_not_taken_for_hounsfield_units(head: list[Path], tmp_path: Path) -> None:
