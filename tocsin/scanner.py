@@ -99,10 +99,15 @@ def find_files(paths: Iterable[Path]) -> tuple[list[DicomFile], list[Path]]:
     return files, others
 
 
+_IDENTITY = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
+
+
 def _open(path: Path) -> DicomFile | None:
     try:
-        header = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SeriesInstanceUID"])
+        header = dcmread(path, stop_before_pixels=True, specific_tags=_IDENTITY)
         meta = header.file_meta
+        if not header.get("SOPClassUID") or not header.get("SOPInstanceUID"):
+            return None
         return DicomFile(
             path,
             str(meta.MediaStorageSOPClassUID),

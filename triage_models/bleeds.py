@@ -86,27 +86,34 @@ class BleedMeasurement(BaseModel):
 
 def measure_bleeds(slices: Sequence[Segmented], fit: MeasurementFit) -> list[BleedMeasurement]:
     """Measurements from the slices seen, in any order; largest volume first. An empty fit leaves them as segmented."""
-    shares = _shares(np.array([s.position_mm for s in slices], np.float64))
+    spans, shares = _spans(np.array([s.position_mm for s in slices], np.float64))
     found: dict[str, list[int]] = defaultdict(list)
     for index in sorted(range(len(slices)), key=lambda i: slices[i].position_mm):
         for name in slices[index].findings:
             found[name].append(index)
-    measured = [_measurement(name, slices, indices, shares, fit) for name, indices in found.items()]
+    measured = [_measurement(name, slices, indices, spans, shares, fit) for name, indices in found.items()]
     return sorted(measured, key=lambda m: -m.volume_ml.value)
 
 
-def _shares(positions_mm: np.ndarray) -> np.ndarray:
-    """Millimetres of the axis that each slice stands for."""
-    if len(positions_mm) < 2:
-        return np.full(len(positions_mm), _ALONE_MM)
-    order = np.argsort(positions_mm, kind="stable")
-    share = np.empty(len(order))
-    share[order] = np.clip(np.gradient(positions_mm[order]), 0.0, _MOST_SPACING_MM)
-    return share
+def _spans(positions_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Per slice: millimetres of the axis that its place stands for, and its share of them among those at that place."""
+    _, first, place, together = np.unique(
+        np.round(positions_mm, 2), return_index=True, return_inverse=True, return_counts=True
+    )
+    if len(first) < 2:
+        spans = np.full(len(first), _ALONE_MM)
+    else:
+        spans = np.clip(np.gradient(positions_mm[first]), 0.0, _MOST_SPACING_MM)
+    return spans[place], (spans / together)[place]
 
 
 def _measurement(
-    name: str, slices: Sequence[Segmented], indices: Sequence[int], shares: np.ndarray, fit: MeasurementFit
+    name: str,
+    slices: Sequence[Segmented],
+    indices: Sequence[int],
+    spans: np.ndarray,
+    shares: np.ndarray,
+    fit: MeasurementFit,
 ) -> BleedMeasurement:
     findings = [slices[i].findings[name] for i in indices]
     areas = np.array([finding.area_mm2 for finding in findings])
@@ -119,7 +126,7 @@ def _measurement(
         volume_ml=_rounded(_volume_ml(name, slices, shares), fit.volume_ml.get(name), 2),
         mean_hu=_rounded(mean_hu, fit.mean_hu.get(name), 1),
         diameter_mm=_rounded(diameter_mm, fit.diameter_mm.get(name), 1),
-        extent_mm=round(max(positions) - min(positions) + float(shares[list(indices)].mean()), 1),
+        extent_mm=round(max(positions) - min(positions) + float(spans[list(indices)].mean()), 1),
         side=side_of(left, right),
         slices=tuple(indices),
     )

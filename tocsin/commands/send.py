@@ -24,7 +24,7 @@ def send(
     destination = Destination.parse(to)
     files, others = scanner.find_files(paths)
     for other in others:
-        err.print(f"{other} is not DICOM and is not sent.", markup=False)
+        err.print(f"{other} is no DICOM object and is not sent.", markup=False)
     if not files:
         raise BadRequest("There is no DICOM file to send.")
     with Progress(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pydicom.uid import CTImageStorage
 from pynetdicom import AE, evt
+from pynetdicom.dsutils import split_dataset
 
 from tocsin import scanner
 from tocsin.errors import BadRequest, ScannerFailed
@@ -79,6 +80,18 @@ def test_a_wrong_title_and_an_empty_port_are_said(files: list[scanner.DicomFile]
 def test_a_path_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="does not exist"):
         scanner.find_files([tmp_path / "nowhere"])
+
+
+def test_a_file_cut_off_behind_its_meta_information_is_no_object_and_stops_nothing(
+    files: list[scanner.DicomFile], tmp_path: Path
+) -> None:
+    whole = files[0].path.read_bytes()
+    _, behind_meta = split_dataset(files[0].path)
+    (tmp_path / "cut.dcm").write_bytes(whole[:behind_meta])
+    (tmp_path / "whole.dcm").write_bytes(whole)
+    found, others = scanner.find_files([tmp_path])
+    assert [file.path.name for file in found] == ["whole.dcm"]
+    assert [path.name for path in others] == ["cut.dcm"]
 
 
 def test_the_receiver_takes_only_what_is_signed() -> None:

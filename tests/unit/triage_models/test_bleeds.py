@@ -36,6 +36,16 @@ def test_thick_slices_stand_for_all_of_their_thickness() -> None:
     assert measured.volume_ml.value == pytest.approx(30.0)
 
 
+def test_slices_at_the_same_place_are_counted_once_between_them() -> None:
+    (once,) = measure_bleeds(slices_at(0, 5, 10), AS_SEGMENTED)
+    (twice,) = measure_bleeds(slices_at(0, 0, 5, 5, 10, 10), AS_SEGMENTED)
+    assert (twice.volume_ml, twice.extent_mm) == (once.volume_ml, once.extent_mm)
+    (alone,) = measure_bleeds(slices_at(20), AS_SEGMENTED)
+    (repeated,) = measure_bleeds(slices_at(20, 20, 20, 20), AS_SEGMENTED)
+    assert (repeated.volume_ml, repeated.extent_mm) == (alone.volume_ml, alone.extent_mm)
+    assert alone.volume_ml.value > 0
+
+
 def test_the_unsure_rim_of_a_bleed_counts_by_its_probability() -> None:
     rim = Segmented(5.0, {}, {"subdural": 200.0, "epidural": 50.0})
     core = Segmented(0.0, {"subdural": a_finding(400.0)}, {"subdural": 600.0})
