@@ -111,7 +111,8 @@ class Progress:
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When the partitions were assigned."""
     last_progress: datetime = field(default_factory=lambda: datetime.now(UTC))
-    ready: bool = False
+    resumed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Partitions are assigned, state is recovered, and it is known where each partition goes on."""
 
     looks: dict[Place, tuple[int, int]] = field(default_factory=dict)
 
@@ -121,14 +122,22 @@ class Progress:
         self.looks[place] = (offset, count + 1 if known == offset else 1)
         return self.looks[place][1] >= looks
 
+    @property
+    def ready(self) -> bool:
+        return self.resumed.is_set()
+
+    def suspend(self) -> None:
+        """State is about to be recovered: what is written until then may be overwritten by what is older."""
+        self.resumed.clear()
+
     def begin(self) -> None:
-        """Partitions are assigned, state is recovered, and it is known where each partition goes on."""
+        """Go on."""
         self.done.clear()
         self.heard.clear()
         self.caught_up.clear()
         self.since = datetime.now(UTC)
         self.looks.clear()
-        self.ready = True
+        self.resumed.set()
 
     def processed(self, place: Place, offset: int) -> None:
         if not self.ready:
@@ -306,12 +315,21 @@ def attach(
         topics.SERIES.name: partial(_series, processor),
     }
 
-    async def process(message: Message) -> None:
-        async with turn:
-            await _guarded(wiring, processor, message, partial(work_on[message.topic], message))
-        wiring.progress.processed((message.topic, message.partition), message.offset)
+    def holds(place: Place, since: datetime) -> bool:
+        """Are the partition and the state of its series still those of then?"""
+        return wiring.progress.ready and wiring.progress.since == since and place in wiring.places()
 
-    async def fill_up(place: Place, end: int) -> None:
+    async def process(message: Message, since: datetime) -> bool:
+        """False: not done, because state is recovered meanwhile, and what is written now would be overwritten."""
+        place = (message.topic, message.partition)
+        async with turn:
+            if not holds(place, since):
+                return False
+            await _guarded(wiring, processor, message, partial(work_on[message.topic], message))
+            wiring.progress.processed(place, message.offset)
+        return True
+
+    async def fill_up(place: Place, end: int, since: datetime) -> None:
         """Process what Faust has passed over, read from the broker directly: offsets have no holes on these topics."""
         for offset in range(max(wiring.next_offset(place), end - MOST_FILLED), end):
             message = await asyncio.to_thread(wiring.view.message, *place, offset)
@@ -321,20 +339,29 @@ def attach(
                 )
                 return
             logger.warning("a message was passed over and is read again", extra={"place": place, "offset": offset})
-            await process(message)
+            if not await process(message, since):
+                return
 
     def begin_ahead(stream: faust.StreamT[bytes], message: Message) -> None:
-        if wiring.progress.ready and message.topic == topics.SLICES.name:
+        if message.topic == topics.SLICES.name:
             read_ahead.begin(_waiting(message), [_waiting(event.message) for event in buffered(stream)])
 
     async def consume(stream: faust.StreamT[bytes]) -> None:
         async for event in stream.events():
-            message = event.message
-            place = (message.topic, message.partition)
-            if wiring.progress.ready and message.offset > wiring.next_offset(place):
-                await fill_up(place, message.offset)
+            while not await due(stream, event.message):
+                pass
+
+    async def due(stream: faust.StreamT[bytes], message: Message) -> bool:
+        """Process a message and those before it that were passed over; False: again, after a recovery."""
+        await wiring.progress.resumed.wait()
+        place, since = (message.topic, message.partition), wiring.progress.since
+        if place not in wiring.places():
+            return True  # it is another worker's now, and so is the state of its series
+        if message.offset > wiring.next_offset(place):
+            await fill_up(place, message.offset, since)
+        if holds(place, since):
             begin_ahead(stream, message)
-            await process(message)
+        return await process(message, since)
 
     async def slices(stream: faust.StreamT[bytes]) -> None:
         await consume(stream)
@@ -348,7 +375,7 @@ def attach(
         for place in wiring.places() if wiring.progress.ready else ():
             before = wiring.next_offset(place)
             if wiring.waiting(place) and wiring.progress.stood_still(place, before, FILL_AFTER_LOOKS):
-                await fill_up(place, wiring.progress.ranges[place][1])
+                await fill_up(place, wiring.progress.ranges[place][1], wiring.progress.since)
 
     async def ticker() -> None:
         for event in processor.due():
@@ -373,9 +400,14 @@ def attach(
     async def model_watch() -> None:
         await asyncio.to_thread(look_for_model)
 
+    async def suspended(*_: object, **__: object) -> None:
+        wiring.progress.suspend()
+        async with turn:  # what is under way is saved before the state is recovered
+            pass
+
     async def resumed(*_: object, **__: object) -> None:
         async with turn:
-            wiring.progress.ready = False
+            wiring.progress.suspend()
             processor.resume(list(wiring.tables.open_series()))
             await picture_the_rest()
 
@@ -385,6 +417,7 @@ def attach(
     app.timer(LOOK_SECONDS, name="filler")(filler)
     app.timer(SWEEP_SECONDS, name="sweeper")(sweeper)
     app.timer(MODEL_LOOK_SECONDS, name="model_watch")(model_watch)
+    app.on_partitions_revoked.connect(suspended, weak=False)
     app.on_rebalance_complete.connect(resumed, weak=False)
 
 

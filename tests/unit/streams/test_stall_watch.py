@@ -15,7 +15,9 @@ LOOK_SECONDS = 1.0
 
 
 def a_worker(*, behind: int, idle_seconds: float, ready: bool = True) -> Any:
-    progress = Progress(ready=ready)
+    progress = Progress()
+    if ready:
+        progress.begin()
     progress.ranges = {(SLICES.name, 0): (0, 100)}
     progress.last_progress = datetime.now(UTC) - timedelta(seconds=idle_seconds)
     return SimpleNamespace(progress=progress, settings=SimpleNamespace(stall_seconds=20.0), behind=lambda: behind)
@@ -49,7 +51,8 @@ def test_it_goes_on_otherwise(worker: dict[str, Any]) -> None:
 
 
 def test_the_oldest_waiting_slice_is_as_old_as_the_one_that_was_read_before_it() -> None:
-    progress = Progress(ready=True)
+    progress = Progress()
+    progress.begin()
     progress.heard = {
         0: datetime.now(UTC) - timedelta(seconds=40),
         1: datetime.now(UTC) - timedelta(seconds=90),
@@ -62,7 +65,8 @@ def test_the_oldest_waiting_slice_is_as_old_as_the_one_that_was_read_before_it()
 
 
 def test_the_first_slice_after_a_quiet_night_has_not_waited_all_night() -> None:
-    progress = Progress(ready=True)
+    progress = Progress()
+    progress.begin()
     progress.heard = {0: datetime.now(UTC) - timedelta(hours=8)}
     waiting = {0: 0}
     wiring = SimpleNamespace(progress=progress, partitions=lambda: {0}, waiting=lambda place: waiting[place[1]])

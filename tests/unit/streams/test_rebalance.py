@@ -1,0 +1,168 @@
+"""While the state of the series is recovered nothing is processed: what is older would be written over it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+from faust.types import TP
+
+from streams.app import Progress, Wiring, attach
+from streams.contracts.series import LedgerKind, SeriesLedgerEntry
+from streams.contracts.topics import SERIES
+
+PLACE = TP(SERIES.name, 0)
+
+
+def a_message(offset: int) -> Any:
+    """A ledger entry that tells the offset it lies at."""
+    entry = SeriesLedgerEntry(
+        kind=LedgerKind.OPENED,
+        study_key="a" * 32,
+        series_key="b" * 32,
+        association="c" * 32,
+        calling_ae="CT1",
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+        frames_accepted=offset,
+    )
+    return SimpleNamespace(
+        topic=PLACE.topic, partition=PLACE.partition, offset=offset, key=b"", value=entry.encode(), headers=()
+    )
+
+
+class Signal:
+    def __init__(self) -> None:
+        self.send: Callable[[], Awaitable[None]]
+
+    def connect(self, handler: Callable[[], Awaitable[None]], weak: bool) -> None:
+        self.send = handler
+
+
+class Worker:
+    """The agents, timers and signals of a worker on a stand-in for Faust, with one ledger partition."""
+
+    def __init__(self) -> None:
+        self.agents: dict[str, Callable[[Any], Awaitable[None]]] = {}
+        self.assignment = {PLACE}
+        self.committed = {PLACE: 0}
+        self.processed: list[int] = []
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+        self.events: asyncio.Queue[Any] = asyncio.Queue()
+        app: Any = SimpleNamespace(
+            agent=lambda _topic, name, concurrency: lambda function: self.agents.update({name: function}),
+            timer=lambda _seconds, name: lambda function: function,
+            on_partitions_revoked=Signal(),
+            on_rebalance_complete=Signal(),
+            consumer=SimpleNamespace(assignment=lambda: self.assignment, _committed_offset=self.committed),
+        )
+        self.app = app
+        self.wiring = object.__new__(Wiring)
+        self.wiring.app, self.wiring.progress = app, Progress()
+        self.wiring.slices = self.wiring.series = None
+        self.wiring.settings = SimpleNamespace(tick_seconds=1.0)  # type: ignore[assignment]
+        self.wiring.tables = SimpleNamespace(open_series=tuple)  # type: ignore[assignment]
+        self.wiring.view = SimpleNamespace(message=lambda _topic, _partition, offset: a_message(offset))  # type: ignore[assignment]
+        attach(self.wiring, self._processor(), None, lambda: None)  # type: ignore[arg-type]
+        self.running = asyncio.create_task(self.agents["series"](SimpleNamespace(events=self._events)))  # type: ignore[arg-type]
+
+    def _processor(self) -> Any:
+        async def ledger_entry(event: SeriesLedgerEntry, _partition: int) -> None:
+            await self.go_on.wait()
+            self.processed.append(event.frames_accepted)
+
+        return SimpleNamespace(ledger_entry=ledger_entry, resume=lambda _states: None, gallery=None)
+
+    async def _events(self) -> AsyncIterator[Any]:
+        while True:
+            yield SimpleNamespace(message=a_message(await self.events.get()))
+
+    def fetch(self, *offsets: int) -> None:
+        for offset in offsets:
+            self.events.put_nowait(offset)
+
+    async def settle(self) -> None:
+        """Until nothing more happens by itself."""
+        for _ in range(200):
+            await asyncio.sleep(0)
+
+    async def until_processed(self, count: int) -> None:
+        async with asyncio.timeout(20):
+            while len(self.processed) < count:
+                await asyncio.sleep(0.005)
+
+    async def rebalance(self, committed: int) -> None:
+        """Revoked, assigned, recovered, sought."""
+        await self.app.on_partitions_revoked.send()
+        await self.app.on_rebalance_complete.send()
+        self.committed[PLACE] = committed
+        self.wiring.progress.begin()
+
+
+def play(scenario: Callable[[Worker], Awaitable[None]]) -> None:
+    async def run() -> None:
+        worker = Worker()
+        try:
+            await scenario(worker)
+        finally:
+            worker.running.cancel()
+
+    asyncio.run(run())
+
+
+def test_nothing_is_processed_before_the_state_is_there() -> None:
+    async def scenario(worker: Worker) -> None:
+        worker.fetch(0)
+        await worker.settle()
+        assert worker.processed == []
+        await worker.rebalance(committed=0)
+        await worker.until_processed(1)
+
+    play(scenario)
+
+
+def test_what_is_under_way_is_saved_before_the_state_is_recovered() -> None:
+    async def scenario(worker: Worker) -> None:
+        await worker.rebalance(committed=0)
+        worker.go_on.clear()
+        worker.fetch(0)
+        await worker.settle()
+        revoked = asyncio.ensure_future(worker.app.on_partitions_revoked.send())
+        await worker.settle()
+        assert not revoked.done()
+        worker.go_on.set()
+        await revoked
+        assert worker.processed == [0]
+
+    play(scenario)
+
+
+def test_what_was_fetched_before_waits_and_does_not_hide_what_was_passed_over() -> None:
+    async def scenario(worker: Worker) -> None:
+        await worker.rebalance(committed=0)
+        worker.fetch(0)
+        await worker.until_processed(1)
+        await worker.app.on_partitions_revoked.send()
+        worker.fetch(3)
+        await worker.settle()
+        assert worker.processed == [0]
+        await worker.rebalance(committed=1)
+        await worker.until_processed(4)
+        assert worker.processed == [0, 1, 2, 3]
+
+    play(scenario)
+
+
+def test_what_belongs_to_another_worker_now_is_left_to_it() -> None:
+    async def scenario(worker: Worker) -> None:
+        await worker.rebalance(committed=0)
+        await worker.app.on_partitions_revoked.send()
+        worker.fetch(0)
+        await worker.settle()
+        worker.assignment.clear()
+        await worker.rebalance(committed=0)
+        await worker.settle()
+        assert worker.processed == []
+
+    play(scenario)
