@@ -39,6 +39,10 @@ POINTS = 240
 PALETTE_COLOURS = 96
 """Enough for curves and text, and a third of the bytes."""
 MOST_IN_LEGEND = 7
+LEGEND_LETTERS = 84
+"""In a line below the curves."""
+MOST_BOUNDS = 9
+"""Named beside a heat map."""
 SCRAPE_SECONDS = 15.0
 """``$__rate_interval`` is four scrapes, as Grafana has it."""
 TIMEOUT_SECONDS = 30.0
@@ -97,7 +101,8 @@ def _sample(one: dict[str, Any]) -> Sample:
 
 def draw(axes: Axes, panel: dict[str, Any], source: Source) -> bool:
     """Draw a panel; False when there was nothing to draw."""
-    axes.set_title(panel["title"], loc="left", fontsize=9, fontweight="bold", color="#24292f", pad=4)
+    size = 7.2 if panel["type"] == "stat" else 9
+    axes.set_title(panel["title"], loc="left", fontsize=size, fontweight="bold", color="#24292f", pad=4)
     drawn = {"stat": _figure, "timeseries": _lines, "bargauge": _bars, "heatmap": _heat_map}[panel["type"]](
         axes, panel, source
     )
@@ -184,7 +189,8 @@ def _heat_map(axes: Axes, panel: dict[str, Any], source: Source) -> bool:
     moments = [_moment(t) for t in times]
     axes.pcolormesh(moments, range(len(rows)), rows, cmap="Oranges", shading="nearest", vmin=0)
     bounds = [in_unit(float(s.labels["le"]), panel["fieldConfig"]["defaults"]["unit"]) for s in buckets]
-    axes.set_yticks(range(len(rows)), [f"≤ {bound}" for bound in bounds[first : last + 1]])
+    named = range(0, len(rows), 1 + len(rows) // MOST_BOUNDS)
+    axes.set_yticks(named, [f"≤ {bounds[first + row]}" for row in named])
     axes.tick_params(labelsize=6.5)
     _dates(axes, source)
     return True
@@ -225,7 +231,7 @@ def _legend(axes: Axes, curves: int) -> None:
         labels,
         loc="upper left",
         bbox_to_anchor=(-0.02, -0.13),
-        ncols=4,
+        ncols=max(1, min(4, LEGEND_LETTERS // (max(map(len, labels)) + 6))),
         fontsize=6.5,
         frameon=False,
         handlelength=1.2,

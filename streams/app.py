@@ -341,6 +341,7 @@ def attach(
             logger.warning("a message was passed over and is read again", extra={"place": place, "offset": offset})
             if not await process(message, since):
                 return
+            acknowledge(app.consumer, place, offset)
 
     def begin_ahead(stream: faust.StreamT[bytes], message: Message) -> None:
         if message.topic == topics.SLICES.name:
@@ -433,6 +434,20 @@ def buffered(stream: faust.StreamT[bytes]) -> list[Any]:
 def _waiting(message: Message) -> WaitingSlice:
     header = dict(_pairs(message.headers)).get(SLICE_HEADER, b"")
     return WaitingSlice((message.partition, message.offset), header, message.value or b"")
+
+
+def acknowledge(consumer: Any, place: Place, offset: int) -> None:
+    """Tell Faust that a message which it has passed over is done with.
+
+    It commits no further than the first offset that nobody has acknowledged: without this the partition would seem
+    to wait, and be read again after the next start, from there on. Faust has no public name for it.
+    """
+    where = TP(*place)
+    committed, known = consumer._committed_offset[where], consumer._acked_index[where]
+    if (committed is None or offset >= committed) and offset not in known:
+        known.add(offset)
+        consumer._acked[where].append(offset)
+        consumer._n_acked += 1
 
 
 async def _slice(wiring: Wiring, processor: SeriesProcessor, read_ahead: ReadAhead, message: Message) -> None:
