@@ -231,7 +231,7 @@ def _legend(axes: Axes, curves: int) -> None:
         labels,
         loc="upper left",
         bbox_to_anchor=(-0.02, -0.13),
-        ncols=max(1, min(4, LEGEND_LETTERS // (max(map(len, labels)) + 6))),
+        ncols=max(1, min(4, LEGEND_LETTERS // (max(map(len, labels), default=0) + 6))),
         fontsize=6.5,
         frameon=False,
         handlelength=1.2,
