@@ -75,6 +75,20 @@ def test_slices_windows_and_heat_map(opens: Open, study: str) -> None:
     expect(page.locator('[data-is="window"]')).not_to_have_text("W 80 L 40")
 
 
+def test_a_list_that_comes_anew_while_slices_are_fetched_leaves_no_stage_empty(opens: Open, study: str) -> None:
+    page = opens(f"{study.partition('/studies/')[0]}/on-call", **DESK)
+    lists, held = [], []
+    page.on("response", lambda answer: lists.append(answer) if answer.url.endswith("stack.json") else None)
+    page.route("**/slices/**", lambda route: route.continue_() if len(lists) > 1 else held.append(route))
+    page.goto(study)
+    page.evaluate("document.dispatchEvent(new Event('tocsin:pictures'))")
+    while len(lists) < 2 or not held:
+        page.wait_for_timeout(50)
+    for route in held:
+        route.continue_()
+    drawn(page)
+
+
 def test_the_heat_map_goes_on_and_off(opens: Open, study: str) -> None:
     page = opens(study, **DESK)
     drawn(page)

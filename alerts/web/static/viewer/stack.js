@@ -13,6 +13,7 @@ export class Stack {
     this.voxels = new Map(); // address → Int16Array
     this.heats = new Map(); // address → ImageBitmap
     this.asked = new Set();
+    this.failures = new Set();
     this.running = 0;
     this.wanted = () => [];
   }
@@ -27,6 +28,7 @@ export class Stack {
   }
 
   hu(slice) { return this.voxels.get(slice.url); }
+  hasFailed(slice) { return this.failures.has(slice.url); }
   heat(slice) { return this.heats.get(slice.heat_url); }
   loaded(series) { return series.slices.filter((slice) => this.voxels.has(slice.url)).length; }
 
@@ -48,9 +50,9 @@ export class Stack {
       this.changed(slice);
       if (slice.heat_url) await this.fetchHeat(slice);
     } catch (error) {
-      slice.failed = true;
+      this.failures.add(slice.url);
       this.changed(slice);
-      setTimeout(() => { this.asked.delete(slice.url); slice.failed = false; this.pump(); }, 3000);
+      setTimeout(() => { this.asked.delete(slice.url); this.failures.delete(slice.url); this.pump(); }, 3000);
     } finally {
       this.running -= 1;
       this.pump();

@@ -28,9 +28,11 @@ function start(root) {
   const series = () => stack.series[view.series];
   const slice = () => series()?.slices[view.index];
 
-  function changed(one) {
-    if (one === null) takeOver();
-    if (one === null || one === slice() || one.failed) ask();
+  function changed(fetched) {
+    if (fetched === null) takeOver();
+    // The list may have come anew while a slice was fetched: what it is called now counts.
+    const one = fetched && (series()?.slices.find((each) => each.url === fetched.url) || fetched);
+    if (one === null || one === slice()) ask();
     if (one && one.key !== null) thumbnail(one);
     say();
   }
@@ -96,7 +98,7 @@ function start(root) {
     const slices = series()?.slices || [];
     const missing = one && !stack.hu(one);
     const place = one ? placeWords(one, view.index, slices.length) : "";
-    find("place").textContent = missing ? `${place}, ${one.failed ? "could not be fetched, trying again" : "coming"}` : place;
+    find("place").textContent = missing ? `${place}, ${stack.hasFailed(one) ? "could not be fetched, trying again" : "coming"}` : place;
     slider.setAttribute("aria-valuetext", place);
     find("window").textContent = `W ${view.width} L ${view.centre}`;
     const loaded = series() ? stack.loaded(series()) : 0;
