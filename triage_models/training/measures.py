@@ -63,11 +63,14 @@ def calibration_error(truth: Vector, probability: Vector, bins: int = 10) -> flo
     return float(sum(gaps) / len(order))
 
 
-def order_statistic_threshold(maxima: Vector, alpha: float) -> float:
-    """The ⌈(n+1)(1−α)⌉-th smallest of the negatives' running maxima: at most α of exchangeable negatives exceed it.
+def order_statistic_threshold(maxima: Vector, alpha: float, confidence: float = 0.9) -> float:
+    """An upper tolerance limit of the negatives' running maxima (Wilks, Ann. Math. Stat. 1941).
 
-    With too few negatives for the α asked for, infinity: no threshold can promise it.
+    The smallest of them that, with this confidence, at most a share α of exchangeable negatives exceeds: the share
+    below the r-th smallest of n is distributed as Beta(r, n − r + 1). With too few negatives for what is asked,
+    infinity: no threshold can promise it.
     """
     n = len(maxima)
-    rank = int(np.ceil((n + 1) * (1 - alpha)))
-    return float("inf") if rank > n else float(np.sort(maxima)[rank - 1])
+    ranks = np.arange(1, n + 1)
+    kept = np.flatnonzero(stats.beta.sf(1 - alpha, ranks, n - ranks + 1) >= confidence)
+    return float(np.sort(maxima)[kept[0]]) if len(kept) else float("inf")
