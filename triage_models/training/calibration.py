@@ -264,7 +264,7 @@ def _provisional(maxima: Matrix, positives: int, alpha: float, final: float, tod
         n_positive=positives,
         chosen_on=today,
         method=(
-            "tolerance limit (90 % confidence) of each negative's highest score over all prefixes of four arrival "
+            "tolerance limit (95 % confidence) of each negative's highest score over all prefixes of four arrival "
             "orders, by series models of other folds"
         ),
     )

@@ -63,7 +63,7 @@ def calibration_error(truth: Vector, probability: Vector, bins: int = 10) -> flo
     return float(sum(gaps) / len(order))
 
 
-def order_statistic_threshold(maxima: Vector, alpha: float, confidence: float = 0.9) -> float:
+def order_statistic_threshold(maxima: Vector, alpha: float, confidence: float = 0.95) -> float:
     """An upper tolerance limit of the negatives' running maxima (Wilks, Ann. Math. Stat. 1941).
 
     The smallest of them that, with this confidence, at most a share α of exchangeable negatives exceeds: the share

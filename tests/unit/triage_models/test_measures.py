@@ -44,11 +44,11 @@ def test_calibration_error_is_zero_for_honest_probabilities() -> None:
     assert calibration_error(np.ones(100), np.zeros(100)) == 1.0
 
 
-def test_nine_of_ten_calibrations_keep_alpha_and_are_not_far_below() -> None:
+def test_nineteen_of_twenty_calibrations_keep_alpha_and_are_not_far_below() -> None:
     rng = np.random.default_rng(2)
     above = np.array([1 - order_statistic_threshold(rng.random(199), 0.05) for _ in range(2000)])
-    assert 0.05 < np.mean(above > 0.05) < 0.12
-    assert np.mean(above) > 0.02
+    assert 0.01 < np.mean(above > 0.05) < 0.06
+    assert np.mean(above) > 0.015
 
 
 def test_too_few_negatives_promise_nothing() -> None:
