@@ -26,7 +26,7 @@ def test_figures_are_json_with_intervals(figures: dict[str, object]) -> None:
     again = json.loads(json.dumps(figures))
     assert again["cases"] == 3
     assert set(again["series"]["sensitivity"]) == {"value", "low", "high"}
-    assert set(again["anytime"]["false_provisional"]) == {"n", "count", "share", "upper_95"}
+    assert set(again["anytime"]["false_provisional"]) == {"n", "count", "share", "upper_95", "in_one_order"}
 
 
 def test_page_is_whole_and_escaped(figures: dict[str, object]) -> None:
