@@ -168,20 +168,30 @@ class Head:
 
 
 def _renamed(data_set: Dataset, study: str, series: str) -> DicomFile:
-    """A shallow copy: the pixels are shared."""
-    renamed = Dataset()
-    renamed.update(data_set)
-    renamed.file_meta = data_set.file_meta
-    renamed.StudyInstanceUID, renamed.SeriesInstanceUID, renamed.SOPInstanceUID = study, series, generate_uid()
+    renamed = _changed(data_set, StudyInstanceUID=study, SeriesInstanceUID=series, SOPInstanceUID=generate_uid())
     meta = data_set.file_meta
     syntax = str(meta.TransferSyntaxUID)
     return DicomFile(Path(), str(meta.MediaStorageSOPClassUID), syntax, study, series, data_set=renamed)
 
 
+def _changed(data_set: Dataset, **values: object) -> Dataset:
+    """A shallow copy with other values; what is not changed, pixels above all, is shared.
+
+    Elements are replaced: setting the value of one that two data sets share would change both.
+    """
+    copy = Dataset()
+    copy.update(data_set)
+    copy.file_meta = data_set.file_meta
+    for keyword, value in values.items():
+        delattr(copy, keyword)
+        setattr(copy, keyword, value)
+    return copy
+
+
 def _make_heads(folder: Path, load: Load) -> list[Head]:
     made = []
     for number, label in enumerate(LABELS):
-        head = readable_head(20261 + number, label, slices=min(load.slices, GENERATED_SLICES), side=load.side)
+        head = readable_head(20261 + number, label, slices=math.ceil(load.slices / load.parts), side=load.side)
         place = folder / f"head{number}"
         write_series(head, place)
         thick = [dcmread(file.path) for file in scanner.find_files([place])[0]]
@@ -197,16 +207,15 @@ def _thinned(data_set: Dataset, parts: int) -> list[Dataset]:
     orientation = [float(each) for each in data_set.ImageOrientationPatient]
     normal = np.cross(orientation[:3], orientation[3:])
     origin, thickness = np.array(data_set.ImagePositionPatient, float), float(data_set.SliceThickness) / parts
-    thin = []
-    for part in range(parts):
-        copy = Dataset()
-        copy.update(data_set)
-        copy.file_meta = data_set.file_meta
-        place = origin + normal * thickness * (part + 0.5 - parts / 2)
-        copy.ImagePositionPatient = [round(float(each), 4) for each in place]
-        copy.SliceThickness = round(thickness, 4)
-        thin.append(copy)
-    return thin
+    places = [origin + normal * thickness * (part + 0.5 - parts / 2) for part in range(parts)]
+    return [
+        _changed(
+            data_set,
+            ImagePositionPatient=[round(float(each), 4) for each in place],
+            SliceThickness=round(thickness, 4),
+        )
+        for place in places
+    ]
 
 
 async def _send_all(node: Node, heads: Sequence[Head], site: SiteSecret, load: Load, run: _Run) -> None:
