@@ -1,6 +1,7 @@
 """While the state of the series is recovered nothing is processed: what is older would be written over it."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -55,7 +56,13 @@ class Worker:
             timer=lambda _seconds, name: lambda function: function,
             on_partitions_revoked=Signal(),
             on_rebalance_complete=Signal(),
-            consumer=SimpleNamespace(assignment=lambda: self.assignment, _committed_offset=self.committed),
+            consumer=SimpleNamespace(
+                assignment=lambda: self.assignment,
+                _committed_offset=self.committed,
+                _acked_index=defaultdict(set),
+                _acked=defaultdict(list),
+                _n_acked=0,
+            ),
         )
         self.app = app
         self.wiring = object.__new__(Wiring)

@@ -120,7 +120,7 @@ def test_what_doctors_said_is_listed_beside_the_reader_and_exported(node: Databa
     for study, says in (("A", Says.BLEED), ("A", Says.NOT_A_BLEED), ("B", Says.NOT_A_BLEED), ("C", Says.BLEED)):
         feedback.give(node, clock, key(study), says, "Dr Anna")
     listed = run("feedback", "list")
-    rows = {study: next(line for line in listed.splitlines() if key(study) in line) for study in "ABC"}
+    rows = {study: next(line for line in listed.splitlines() if key(study)[:12] in line) for study in "ABC"}
     assert [word in rows["A"] for word in ("not a bleed", "positive", "0.930")] == [True] * 3
     assert "negative" in rows["B"]
     assert "failed" in rows["C"]
