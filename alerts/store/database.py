@@ -5,11 +5,13 @@ way for a lock; a commit is on the disk (SQLite: WAL with ``synchronous=FULL``);
 or *this will never do*, and says which.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
+from time import monotonic, sleep
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect, text
@@ -25,6 +27,7 @@ RESTORED = "restored_at"
 """Name of the mark that a restored store carries: whatever Kafka still has must be read again."""
 
 SQLITE_BUSY_SECONDS = 5
+SQLITE_ASK_AGAIN_SECONDS = 0.02
 POSTGRESQL_CONNECT_SECONDS = 2
 POSTGRESQL_STATEMENT_MS = 5000
 """A stuck database must show as unavailable well within the promise of 30 s."""
@@ -185,13 +188,29 @@ def _tune_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: object) -> None:  # the DB-API connection has no common type
         connection.isolation_level = None  # the driver shall begin nothing itself
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"foreign_keys={foreign_keys:d}"):
+        _write_ahead(connection)
+        for pragma in ("synchronous=FULL", f"foreign_keys={foreign_keys:d}"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         reading = connection.get_execution_options().get("reading", False)
         connection.execute(text("BEGIN" if reading else "BEGIN IMMEDIATE"))
+
+
+def _write_ahead(connection: Any) -> None:
+    """Switch a new file to write-ahead logging. SQLite does not wait here for others that are at it: so it is asked
+    again (https://sqlite.org/wal.html, section 9)."""
+    deadline = monotonic() + SQLITE_BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                raise
+            sleep(SQLITE_ASK_AGAIN_SECONDS)
+        else:
+            return
 
 
 def _refuse_missing_folder(file: str | None) -> None:
