@@ -2,10 +2,12 @@
 looks too. Skipped where Chromium is not installed."""
 
 import statistics
+import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from alerts.web.vendoring import FILE as NIIVUE
 from tests.support.browsing import DESK, PHONE, Open, blocked, browser, drawn, needs_chromium, opens, picture, pixels
@@ -77,16 +79,28 @@ def test_slices_windows_and_heat_map(opens: Open, study: str) -> None:
 
 def test_a_list_that_comes_anew_while_slices_are_fetched_leaves_no_stage_empty(opens: Open, study: str) -> None:
     page = opens(f"{study.partition('/studies/')[0]}/on-call", **DESK)
-    lists, held = [], []
+    lists: list[object] = []
+    held: list[Route] = []
+    let_go: list[bool] = []
     page.on("response", lambda answer: lists.append(answer) if answer.url.endswith("stack.json") else None)
-    page.route("**/slices/**", lambda route: route.continue_() if len(lists) > 1 else held.append(route))
+    page.route("**/slices/**", lambda route: route.continue_() if let_go else held.append(route))
     page.goto(study)
+    waited_for(page, lambda: bool(held), "the first slice")
+    before = len(lists)
     page.evaluate("document.dispatchEvent(new Event('tocsin:pictures'))")
-    while len(lists) < 2 or not held:
-        page.wait_for_timeout(50)
+    waited_for(page, lambda: len(lists) > before, "the list anew")
+    let_go.append(True)
     for route in held:
         route.continue_()
     drawn(page)
+
+
+def waited_for(page: Page, condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    """While the page goes on."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds:.0f} s"
+        page.wait_for_timeout(50)
 
 
 def test_the_heat_map_goes_on_and_off(opens: Open, study: str) -> None:
