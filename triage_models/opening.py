@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from triage_models.manifest import load_manifest
+from triage_models.manifest import load_manifest, verified_bytes
 from triage_models.reader import SHIPPED, Reader
 from triage_models.runtimes.catalogue import Place, open_chain
 from triage_models.runtimes.chain import ChainWatch, RuntimeChain
@@ -26,5 +26,8 @@ def open_reader(
         InferenceFailed: no runtime can be used.
     """
     model = SHIPPED if folder is None else folder
+    manifest = load_manifest(model)
+    for name in manifest.files:  # also those of runtimes that are only fallen back on
+        verified_bytes(model, manifest, name)
     chain = open_chain(model, runtimes, Place(threads, engines or default_folder()), watch)
-    return Reader(load_manifest(model), chain, chain.expected), chain
+    return Reader(manifest, chain, chain.expected), chain

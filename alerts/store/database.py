@@ -105,6 +105,12 @@ class Database:
 
     def secret(self, name: str, fresh: bytes) -> bytes:
         """The store's secret of this name; ``fresh`` where it had none. The same for every instance."""
+        try:
+            return self._secret(name, fresh)
+        except StoreRefused:  # another instance has made it since this one looked
+            return self._secret(name, fresh)
+
+    def _secret(self, name: str, fresh: bytes) -> bytes:
         with self.writing() as session:
             kept = session.get(Meta, name, with_for_update=True)
             if kept is None:

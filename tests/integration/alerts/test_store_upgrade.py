@@ -49,3 +49,16 @@ def test_a_new_store_is_made_by_whoever_comes_first(address: str) -> None:
         assert sorted(starting.map(lambda database: database.prepare(), instances)) == [False, False, True]
     for database in instances:
         database.close()
+
+
+def test_instances_that_start_at_once_agree_on_a_secret(address: str) -> None:
+    instances = [Database(address) for _ in range(4)]
+    instances[0].prepare()
+    with ThreadPoolExecutor(4) as starting:
+        for number in range(20):
+            made = starting.map(
+                lambda pair, name=f"secret {number}": pair[1].secret(name, bytes([pair[0]])), enumerate(instances)
+            )
+            assert len(set(made)) == 1
+    for database in instances:
+        database.close()
