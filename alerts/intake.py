@@ -15,7 +15,7 @@ from alerts.decision import Decision
 from alerts.desk import Desk
 from alerts.errors import BrokerUnavailable, StoreRefused, StoreUnavailable
 from alerts.metrics import AlertMetrics
-from monitoring.tracing import NO_TRACES, TRACEPARENT, Kind, Span, Traces
+from monitoring.tracing import NO_TRACES, Kind, Span, Traces, carried, messaging
 from streams.contracts.deadletters import DeadLetterReason, MessageSetAside
 from streams.contracts.errors import MalformedEvent
 from streams.contracts.findings import FindingProduced
@@ -127,15 +127,9 @@ class Intake:
                 started,
                 self._desk.clock.now(),
                 Kind.CONSUMER,
-                parent=dict(message.headers).get(TRACEPARENT, b"").decode("ascii", "replace"),
-                attributes={
-                    "messaging.system": "kafka",
-                    "messaging.destination.name": FINDINGS.name,
-                    "messaging.destination.partition.id": str(message.partition),
-                    "messaging.kafka.offset": message.offset,
-                    "tocsin.step": decision.step,
-                    "tocsin.reason": decision.reason,
-                },
+                parent=carried(message.headers),
+                attributes=messaging(FINDINGS.name, message.partition, message.offset)
+                | {"tocsin.step": decision.step, "tocsin.reason": decision.reason},
             )
         )
 

@@ -21,7 +21,7 @@ from dicom_listener.metrics import ListenerMetrics
 from dicom_listener.rejected import RejectedFolder
 from dicom_listener.spool.journal import Spool
 from dicom_listener.spool.segment import Entry
-from monitoring.tracing import NO_TRACES, TRACEPARENT, Kind, Span, Traces
+from monitoring.tracing import NO_TRACES, TRACEPARENT, Kind, Span, Traces, messaging
 from streams.contracts.deadletters import DEADLETTER_HEADER, DeadLetterReason, MessageSetAside
 from streams.contracts.topics import DEADLETTERS, SLICES
 
@@ -215,7 +215,7 @@ class Publisher:
                 datetime.fromtimestamp(self._now(), UTC),
                 Kind.PRODUCER,
                 parent=headers.get(TRACEPARENT),
-                attributes={"messaging.system": "kafka", "messaging.destination.name": SLICES.name},
+                attributes=messaging(SLICES.name),
             )
         )
 

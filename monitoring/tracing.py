@@ -11,7 +11,7 @@ import importlib.util
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -54,6 +54,19 @@ class Kind(StrEnum):
     CLIENT = "CLIENT"
     PRODUCER = "PRODUCER"
     CONSUMER = "CONSUMER"
+
+
+def messaging(topic: str, partition: int | None = None, offset: int | None = None) -> dict[str, Attribute]:
+    """Attributes of a span that sends to Kafka, or has received from a place on it (conventions for messaging)."""
+    sent: dict[str, Attribute] = {"messaging.system": "kafka", "messaging.destination.name": topic}
+    if partition is None or offset is None:
+        return sent
+    return sent | {"messaging.destination.partition.id": str(partition), "messaging.kafka.offset": offset}
+
+
+def carried(headers: Iterable[tuple[str, bytes]]) -> str:
+    """The ``traceparent`` among a message's headers, as somebody wrote it; empty where there is none."""
+    return dict(headers).get(TRACEPARENT, b"").decode("ascii", "replace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ import faust
 from faust.types import TP, EventT
 
 from monitoring.health import Health
-from monitoring.tracing import NO_TRACES, TRACEPARENT, Kind, Span, Traces, finding_step, within
+from monitoring.tracing import NO_TRACES, TRACEPARENT, Kind, Span, Traces, carried, finding_step, messaging, within
 from streams.broker_view import BrokerView, Place
 from streams.contracts import topics
 from streams.contracts.deadletters import DEADLETTER_HEADER, DeadLetterReason, MessageSetAside
@@ -185,9 +185,8 @@ class Wiring:
                     datetime.now(UTC),
                     Kind.PRODUCER,
                     step=finding_step(finding.revision),
-                    attributes={
-                        "messaging.system": "kafka",
-                        "messaging.destination.name": topics.FINDINGS.name,
+                    attributes=messaging(topics.FINDINGS.name)
+                    | {
                         "tocsin.revision": finding.revision,
                         "tocsin.status": finding.status,
                         "tocsin.outcome": finding.outcome,
@@ -344,7 +343,7 @@ def attach(
             acknowledge(app.consumer, place, offset)
 
     def begin_ahead(stream: faust.StreamT[bytes], message: Message) -> None:
-        if message.topic == topics.SLICES.name:
+        if message.topic == topics.SLICES.name and read_ahead.is_free:
             read_ahead.begin(_waiting(message), [_waiting(event.message) for event in buffered(stream)])
 
     async def consume(stream: faust.StreamT[bytes]) -> None:
@@ -472,13 +471,8 @@ async def _slice(wiring: Wiring, processor: SeriesProcessor, read_ahead: ReadAhe
                 datetime.now(UTC),
                 Kind.CONSUMER,
                 step=step,
-                parent=dict(_pairs(message.headers)).get(TRACEPARENT, b"").decode("ascii", "replace"),
-                attributes={
-                    "messaging.system": "kafka",
-                    "messaging.destination.name": topics.SLICES.name,
-                    "messaging.destination.partition.id": str(message.partition),
-                    "messaging.kafka.offset": message.offset,
-                },
+                parent=carried(_pairs(message.headers)),
+                attributes=messaging(topics.SLICES.name, message.partition, message.offset),
             )
         )
     wiring.progress.heard[message.partition] = header.accepted_at

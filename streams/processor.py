@@ -230,12 +230,12 @@ class SeriesProcessor:
         """The model that reads this series, and what it had to read again because it took the place of another."""
         begun_with = state.summary.model
         model = self.models.in_use()
-        if begun_with is not None and (model is None or model.identity != begun_with):
+        if begun_with is not None:
+            if model is not None and model.identity == begun_with:
+                return model, []
             own = await self._work(lambda: self.models.of(begun_with))
             if own is not None:
                 return own, []
-        elif begun_with is not None:
-            return model, []
         if model is None:
             return None, []
         state.begin_with(model.identity)

@@ -51,9 +51,14 @@ class ReadAhead:
     _job: "asyncio.Task[None] | None" = None
     _begun: frozenset[Place] = frozenset()
 
+    @property
+    def is_free(self) -> bool:
+        """Whether something could be begun now: it is on, and nothing is under way."""
+        return self.most >= 2 and (self._job is None or self._job.done())
+
     def begin(self, due: WaitingSlice, waiting: Sequence[WaitingSlice]) -> None:
         """Read ahead of the slice that is due, and it with them, if nothing is under way."""
-        if self.most < 2 or not waiting or (self._job is not None and not self._job.done()):
+        if not waiting or not self.is_free:
             return
         fresh = [one for one in (due, *waiting) if one.place not in self._known][: self.most]
         if fresh:

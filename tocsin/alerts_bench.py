@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -38,7 +37,8 @@ from tocsin.kafka.broker import BrokerFiles, EmbeddedBroker, child_environment, 
 from tocsin.kafka.distribution import find_distribution
 from tocsin.kafka.topics import TopicLayout, create_topics
 from tocsin.pipeline_bench import percentiles
-from tocsin.ports import LOOPBACK, free_ports
+from tocsin.ports import free_ports
+from tocsin.samples import samples_at
 from tocsin.webhook_receiver import WebhookReceiver
 
 START_SECONDS = 60.0
@@ -127,11 +127,7 @@ def _wait(condition: Callable[[], bool]) -> None:
 
 
 def _receives(metrics_port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{metrics_port}/metrics", timeout=2) as answer:
-            return b"tocsin_alerts_consumer_connected 1.0" in answer.read()
-    except OSError:
-        return False
+    return samples_at([metrics_port], timeout=2).total("tocsin_alerts_consumer_connected") == 1
 
 
 def _produce(load: AlertLoad, servers: str) -> dict[str, datetime]:

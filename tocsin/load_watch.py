@@ -3,18 +3,16 @@
 import os
 import threading
 import time
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
-from prometheus_client.parser import text_string_to_metric_families
 
 from streams.contracts.topics import SLICES
 from streams.settings import StreamsSettings
 from tocsin.node import Node
-from tocsin.ports import LOOPBACK
+from tocsin.samples import samples_at
 
 CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -122,24 +120,11 @@ class LoadWatch:
         except (KafkaError, OSError, ValueError):
             return  # at the next look
         seen.most_behind = max(seen.most_behind, seen.behind_at_end)
-        ages = [_oldest_waiting(port) for port in self._node.addresses.streams_metrics_ports().values()]
+        ports = self._node.addresses.streams_metrics_ports().values()
+        ages = [samples_at([port], timeout=2).total("tocsin_streams_oldest_waiting_seconds") for port in ports]
         seen.oldest_waiting_seconds = max(seen.oldest_waiting_seconds, *ages)
         if seen.alarm_after_seconds is None and max(ages) >= ALARM_SECONDS:
             seen.alarm_after_seconds = round(time.monotonic() - self._started, 1)
-
-
-def _oldest_waiting(port: int) -> float:
-    try:
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/metrics", timeout=2) as answer:
-            families = text_string_to_metric_families(answer.read().decode())
-    except OSError:
-        return 0.0
-    return sum(
-        sample.value
-        for family in families
-        if family.name.endswith("oldest_waiting_seconds")
-        for sample in family.samples
-    )
 
 
 def _tree(pid: int | None) -> list[int]:

@@ -302,7 +302,7 @@ class Node:
                 "TOCSIN_SITE_SECRET_FILE": str(self.directory.site_secret),
                 "TOCSIN_HEARTBEAT_TO": str(self._dicom_port_from_here()),
                 "TOCSIN_HEARTBEAT_EVERY_SECONDS": str(self.heartbeat_seconds),
-                "TOCSIN_HEARTBEAT_WEBHOOK": self._heartbeat_webhook(),
+                "TOCSIN_HEARTBEAT_WEBHOOK": heartbeat_webhook(self.directory, self.addresses),
                 "TOCSIN_HEARTBEAT_WEBHOOK_PORT": str(self.addresses.heartbeat_webhook_port),
                 "TOCSIN_HEARTBEAT_METRICS_PORT": str(self.addresses.heartbeat_metrics_port),
             },
@@ -314,15 +314,12 @@ class Node:
         host = LOOPBACK if at.dicom_host in ("0.0.0.0", "::") else at.dicom_host  # noqa: S104 - compared, not bound
         return f"{at.ae_title}@{host}:{at.dicom_port}"
 
-    def _heartbeat_webhook(self) -> str:
-        return heartbeat_webhook(self.directory, self.addresses)
-
     def _alerts(self) -> ProcessSpec:
         return self._service(
             "alerts",
             "alerts",
             {
-                "TOCSIN_ALERTS_HEARTBEAT_WEBHOOK": self._heartbeat_webhook(),
+                "TOCSIN_ALERTS_HEARTBEAT_WEBHOOK": heartbeat_webhook(self.directory, self.addresses),
                 "TOCSIN_IDENTITY_KEY_FILE": str(self.directory.identity_key),
                 "TOCSIN_ALERTS_DATABASE_URL": self.directory.database_url,
                 "TOCSIN_ALERTS_HOST": self.addresses.web_host,

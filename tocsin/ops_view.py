@@ -3,62 +3,16 @@
 Prometheus and Grafana keep the history (docs/monitoring.md); this is the moment.
 """
 
-import urllib.request
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from prometheus_client.parser import text_string_to_metric_families
 from rich.table import Table
 
-from tocsin.ports import LOOPBACK
+from tocsin.samples import Samples
 
-TIMEOUT_SECONDS = 3.0
 PROMISE_SECONDS = "30.0"
 """The bucket of the promise."""
 ALERTED = "tocsin_alerts_decisive_slice_to_alert_delivered_seconds"
 READ = "tocsin_streams_slice_accepted_to_processed_seconds"
-
-
-@dataclass(frozen=True)
-class Samples:
-    """The samples of several services, summed where a name and its labels come more than once."""
-
-    values: Mapping[str, Mapping[frozenset[tuple[str, str]], float]]
-
-    @classmethod
-    def parsed(cls, texts: Iterable[str]) -> "Samples":
-        """From expositions in Prometheus's text format."""
-        values: dict[str, dict[frozenset[tuple[str, str]], float]] = {}
-        for text in texts:
-            for family in text_string_to_metric_families(text):
-                for sample in family.samples:
-                    of_name = values.setdefault(sample.name, {})
-                    labels = frozenset(sample.labels.items())
-                    of_name[labels] = of_name.get(labels, 0.0) + sample.value
-        return cls(values)
-
-    def total(self, name: str, **labels: str) -> float:
-        """Sum over all samples of a name that have these labels."""
-        wanted = set(labels.items())
-        return sum(value for found, value in self.values.get(name, {}).items() if wanted <= found)
-
-    def by(self, name: str, label: str) -> dict[str, float]:
-        """Sums by the values of one label, zeros left out."""
-        found = {dict(labels).get(label, "") for labels in self.values.get(name, {})}
-        sums = {value: self.total(name, **{label: value}) for value in sorted(found)}
-        return {value: total for value, total in sums.items() if total}
-
-
-def samples_at(ports: Iterable[int]) -> Samples:
-    """Ask services on loopback; one that does not answer is left out."""
-    texts = []
-    for port in ports:
-        try:
-            with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/metrics", timeout=TIMEOUT_SECONDS) as answer:
-                texts.append(answer.read().decode())
-        except OSError:
-            continue
-    return Samples.parsed(texts)
 
 
 def ops_table(seen: Samples) -> Table:

@@ -9,7 +9,7 @@ import numpy as np
 
 from triage_models.errors import ModelError
 from triage_models.labels import LABELS, TYPES
-from triage_models.manifest import Manifest, load_manifest, network_bytes, verified_bytes
+from triage_models.manifest import Manifest, load_manifest, network_bytes, verify_files
 from triage_models.ports import Array, Runtime
 from triage_models.runtimes.onnx_cpu import OnnxCpu
 
@@ -32,8 +32,7 @@ def verify(folder: Path) -> list[Check]:
     """Every point, in order; what cannot be checked any more after a failure is left out."""
     try:
         manifest = load_manifest(folder)
-        for name in manifest.files:
-            verified_bytes(folder, manifest, name)
+        verify_files(folder, manifest)
         runtime = OnnxCpu()
         runtime.load(network_bytes(folder, manifest, manifest.network_file))
     except ModelError as error:

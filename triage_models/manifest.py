@@ -215,6 +215,12 @@ def verified_bytes(folder: Path, manifest: Manifest, name: str) -> bytes:
     return content
 
 
+def verify_files(folder: Path, manifest: Manifest) -> None:
+    """Every file of the manifest, also what is only fallen back on. Raises as :func:`verified_bytes` does."""
+    for name in manifest.files:
+        verified_bytes(folder, manifest, name)
+
+
 PACKED = ".xz"
 """Ending of a network's file that is compressed: a repository that ships a model keeps it smaller."""
 

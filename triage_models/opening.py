@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from triage_models.manifest import load_manifest, verified_bytes
+from triage_models.manifest import load_manifest, verify_files
 from triage_models.reader import SHIPPED, Reader
 from triage_models.runtimes.catalogue import Place, open_chain
 from triage_models.runtimes.chain import ChainWatch, RuntimeChain
@@ -27,7 +27,6 @@ def open_reader(
     """
     model = SHIPPED if folder is None else folder
     manifest = load_manifest(model)
-    for name in manifest.files:  # also those of runtimes that are only fallen back on
-        verified_bytes(model, manifest, name)
+    verify_files(model, manifest)
     chain = open_chain(model, runtimes, Place(threads, engines or default_folder()), watch)
     return Reader(manifest, chain, chain.expected), chain

@@ -3,13 +3,13 @@
 import os
 import re
 import signal
-import urllib.request
 
 import pytest
 
 from streams.contracts.topics import working_topics
 from tests.support.node import UpNode, until
 from tests.support.patients import Patients
+from tocsin.samples import samples_at
 
 UID_PATTERN = re.compile(rb"\b[0-2](\.(0|[1-9][0-9]*)){5,}\b")
 """Six components and more: any DICOM UID in use."""
@@ -90,9 +90,6 @@ def test_what_waited_for_a_worker_is_read_together_and_judged_the_same(node: UpN
 
 def batches(node: UpNode) -> tuple[float, float]:
     """(calls of the reader, slices read) so far."""
-    port = node.running.addresses.metrics_ports()["streams"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        lines = answer.read().decode().splitlines()
-    values = {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
+    seen = samples_at([node.running.addresses.metrics_ports()["streams"]])
     name = "tocsin_streams_inference_batch_slices"
-    return values[f"{name}_count"], values[f"{name}_sum"]
+    return seen.total(f"{name}_count"), seen.total(f"{name}_sum")

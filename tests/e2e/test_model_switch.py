@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from streams.contracts.findings import FindingProduced, Outcome
 from streams.contracts.topics import FINDINGS
 from tests.support.node import UpNode, until
 from tests.support.patients import Patients
+from tocsin.samples import samples_at
 from tocsin.scanner import DicomFile
 from triage_models.manifest import load_manifest, save_manifest
 from triage_models.reader import SHIPPED
@@ -30,11 +30,8 @@ def a_model_of_the_site(folder: Path) -> Path:
 
 
 def changes(node: UpNode, outcome: str) -> float:
-    port = node.running.addresses.metrics_ports()["streams"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
-    name = f'tocsin_streams_model_changes_total{{outcome="{outcome}"}}'
-    return float(next(line for line in lines if line.startswith(name)).split()[-1])
+    seen = samples_at([node.running.addresses.metrics_ports()["streams"]])
+    return seen.total("tocsin_streams_model_changes_total", outcome=outcome)
 
 
 def findings(node: UpNode, files: list[DicomFile]) -> list[FindingProduced]:

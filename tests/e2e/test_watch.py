@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from tests.support.patients import Patients
 from tests.support.prometheus import Prometheus
 from tocsin.node import heartbeat_webhook
 from tocsin.ports import free_ports
+from tocsin.samples import samples_at
 from tocsin.webhook_receiver import WebhookReceiver
 
 pytestmark = pytest.mark.skipif(not prometheus.is_installed(), reason="Debian's prometheus is not installed")
@@ -73,7 +73,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> I
 def a_blind_worker(watched: UpNode, model_dir: Path) -> Iterator[str]:
     """A further worker without a model, in a group of its own, that has failed a series. Where its metrics are."""
     (port,) = free_ports(1)
-    address = f"127.0.0.1:{port}"
     environment = own_environment() | {
         "KAFKA_BOOTSTRAP_SERVERS": watched.running.addresses.bootstrap_servers,
         "TOCSIN_STREAMS_APP_ID": "without-a-model",
@@ -81,9 +80,12 @@ def a_blind_worker(watched: UpNode, model_dir: Path) -> Iterator[str]:
         "TOCSIN_STREAMS_METRICS_PORT": str(port),
     }
     with running("streams", environment, watched.directory.root / "blind.log"):
-        failed = 'tocsin_streams_series_total{outcome="failed"}'
-        until(lambda: exposed(address, failed) >= 1, START_TIMEOUT_SECONDS, "the first series that it fails")
-        yield address
+
+        def failed() -> float:
+            return samples_at([port]).total("tocsin_streams_series_total", outcome="failed")
+
+        until(lambda: failed() >= 1, START_TIMEOUT_SECONDS, "the first series that it fails")
+        yield f"127.0.0.1:{port}"
 
 
 @dataclass(frozen=True)
@@ -155,16 +157,6 @@ def running(module: str, environment: dict[str, str], log: Path, *arguments: str
     finally:
         process.kill()
         process.wait()
-
-
-def exposed(address: str, series: str) -> float:
-    """A value on a process's own /metrics; 0 while it does not answer."""
-    try:
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
-    except OSError:
-        return 0.0
-    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{series} ")), 0.0)
 
 
 @contextmanager

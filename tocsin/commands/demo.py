@@ -22,7 +22,8 @@ from tocsin.commands.up import directory_of, say, show_log, stop_signal, table_o
 from tocsin.console import err, out
 from tocsin.findings_watch import FindingsWatch
 from tocsin.node import Addresses, Node, with_environment
-from tocsin.ops_view import ops_table, samples_at
+from tocsin.ops_view import ops_table
+from tocsin.samples import samples_at
 from tocsin.scanner import Destination
 from tocsin.synthetic_patients import SyntheticStudy
 from tocsin.webhook_receiver import WebhookReceiver

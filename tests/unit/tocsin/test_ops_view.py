@@ -1,6 +1,7 @@
 """The ops table says what the services' metrics say."""
 
-from tocsin.ops_view import Samples, rows
+from tocsin.ops_view import rows
+from tocsin.samples import Samples
 
 TWO_WORKERS = (
     'tocsin_streams_series_total{outcome="positive"} 2\ntocsin_streams_series_total{outcome="negative"} 0\n',
