@@ -34,6 +34,9 @@ SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_MS = 2_000
 SILENT_SECONDS = 3 * HEARTBEAT_MS / 1000
 POLL_MS = 200
+JOIN_MS = 2_500
+"""Without partitions a poll may take so long: one that ends while the group is being joined leaves kafka-python with
+neither partitions nor heartbeat, until it is opened anew. It ends at once when there is something to read."""
 POLL_RECORDS = 50
 RETRY_SECONDS = 0.5
 DEAF_SECONDS = 15.0
@@ -216,7 +219,7 @@ class Inbound:
 
     def _consume(self, consumer: Any) -> None:
         while not self._stop.is_set():
-            batches = consumer.poll(timeout_ms=POLL_MS)
+            batches = consumer.poll(timeout_ms=POLL_MS if consumer.assignment() else JOIN_MS)
             hears = bool(batches) or connected(consumer, self._topics)
             self._hears(hears)
             if self.from_the_beginning and self._rewind(consumer):
