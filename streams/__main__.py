@@ -45,6 +45,9 @@ logger = logging.getLogger("streams")
 
 RETRY_SECONDS = 0.5
 
+PICTURES_GIVE_WAY_SECONDS = 2.0
+"""Where a slice waits longer to be read, pictures that are not urgent wait too."""
+
 
 def main() -> int:
     """Run until SIGTERM or SIGINT; exit status 0, or 1 with a sentence on standard error."""
@@ -94,6 +97,7 @@ async def run(settings: StreamsSettings) -> None:
         executor=ThreadPoolExecutor(1, "gallery", initializer=give_way),
         clock=lambda: datetime.now(UTC),
         decoder=gallery_decoder,
+        busy=lambda: wiring.oldest_waiting_seconds() > PICTURES_GIVE_WAY_SECONDS,
     )
     pixels = PixelWork(KafkaFrameSource(settings.kafka_bootstrap_servers), decoder, metrics.slices_read)
     executor = ThreadPoolExecutor(1, "pixels")

@@ -9,8 +9,9 @@ import asyncio
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from streams.durably import durably
 from streams.errors import StateNotDurable
 from streams.metrics import StreamsMetrics
 from streams.processor import SeriesProcessor
+from streams.progress import Delivered, Progress
 from streams.read_ahead import ReadAhead, WaitingSlice
 from streams.scheduling import OldestFirst
 from streams.settings import StreamsSettings
@@ -49,11 +51,11 @@ Work = Callable[[Message], Awaitable[None]]
 LOOK_SECONDS = 1.0
 """Between two questions to the broker how far the partitions reach."""
 
-FILL_AFTER_LOOKS = 3
-"""A partition on which messages wait and none was processed between so many looks is read directly."""
-
 MOST_FILLED = 5_000
-"""Messages of one partition that are read directly at a time."""
+"""Messages of one partition that are read directly when one behind them is delivered."""
+
+MOST_FETCHED = 100
+"""Messages of one partition that are read directly at one look: the others have their turn in between."""
 
 SWEEP_SECONDS = 300.0
 """Between two looks for series whose state is not needed any more."""
@@ -94,56 +96,6 @@ def create_app(settings: StreamsSettings) -> faust.App:
         stream_recovery_delay=0.0,
         ConsumerScheduler=OldestFirst,
     )
-
-
-@dataclass
-class Progress:
-    """What this worker has processed of the slice partitions."""
-
-    done: dict[Place, int] = field(default_factory=dict)
-    """Last offset that was processed since the partitions were assigned."""
-    ranges: dict[Place, tuple[int, int]] = field(default_factory=dict)
-    """First and end offset of each partition, by the broker's account."""
-    heard: dict[int, datetime] = field(default_factory=dict)
-    """When the last slice was accepted that was processed of each partition."""
-    caught_up: dict[int, datetime] = field(default_factory=dict)
-    """When nothing waited on a slice partition for the last time."""
-    since: datetime = field(default_factory=lambda: datetime.now(UTC))
-    """When the partitions were assigned."""
-    last_progress: datetime = field(default_factory=lambda: datetime.now(UTC))
-    resumed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Partitions are assigned, state is recovered, and it is known where each partition goes on."""
-
-    looks: dict[Place, tuple[int, int]] = field(default_factory=dict)
-
-    def stood_still(self, place: Place, offset: int, looks: int) -> bool:
-        """Was the next offset the same at so many looks in a row, this one included?"""
-        known, count = self.looks.get(place, (offset, 0))
-        self.looks[place] = (offset, count + 1 if known == offset else 1)
-        return self.looks[place][1] >= looks
-
-    @property
-    def ready(self) -> bool:
-        return self.resumed.is_set()
-
-    def suspend(self) -> None:
-        """State is about to be recovered: what is written until then may be overwritten by what is older."""
-        self.resumed.clear()
-
-    def begin(self) -> None:
-        """Go on."""
-        self.done.clear()
-        self.heard.clear()
-        self.caught_up.clear()
-        self.since = datetime.now(UTC)
-        self.looks.clear()
-        self.resumed.set()
-
-    def processed(self, place: Place, offset: int) -> None:
-        if not self.ready:
-            return  # fetched before the partition was sought: it will be seen again, or fetched
-        self.done[place] = max(offset, self.done.get(place, offset))
-        self.last_progress = datetime.now(UTC)
 
 
 class Wiring:
@@ -243,13 +195,14 @@ class Wiring:
 
     def heard_until(self, partition: int) -> datetime | None:
         """What was accepted before this instant and is in the partition has been processed; None: not known."""
-        place = (topics.SLICES.name, partition)
-        highwater = self.app.consumer.highwater(TP(*place))
-        if not self.progress.ready or highwater is None:
+        place, progress = (topics.SLICES.name, partition), self.progress
+        known = progress.ranges.get(place)
+        if not progress.ready or known is None:
             return None
-        if self.next_offset(place) >= max(int(highwater), self.progress.ranges.get(place, (0, 0))[1]):
-            return datetime.now(UTC)
-        return self.progress.heard.get(partition)
+        heard = progress.heard.get(partition)
+        if self.next_offset(place) < known[1]:
+            return heard
+        return max(heard, progress.asked_at) if heard else progress.asked_at
 
     def next_offset(self, place: Place) -> int:
         """The offset that has to be processed next."""
@@ -346,10 +299,12 @@ def attach(
         if message.topic == topics.SLICES.name and read_ahead.is_free:
             read_ahead.begin(_waiting(message), [_waiting(event.message) for event in buffered(stream)])
 
-    async def consume(stream: faust.StreamT[bytes]) -> None:
+    async def consume(topic: str, stream: faust.StreamT[bytes]) -> None:
+        delivered = wiring.progress.delivered[topic] = Delivered(partial(buffered, stream))
         async for event in stream.events():
-            while not await due(stream, event.message):
-                pass
+            with delivered.in_hand():
+                while not await due(stream, event.message):
+                    pass
 
     async def due(stream: faust.StreamT[bytes], message: Message) -> bool:
         """Process a message and those before it that were passed over; False: again, after a recovery."""
@@ -357,6 +312,8 @@ def attach(
         place, since = (message.topic, message.partition), wiring.progress.since
         if place not in wiring.places():
             return True  # it is another worker's now, and so is the state of its series
+        if message.offset <= wiring.progress.done.get(place, -1):
+            return True  # it was fetched before it was delivered
         if message.offset > wiring.next_offset(place):
             await fill_up(place, message.offset, since)
         if holds(place, since):
@@ -364,22 +321,27 @@ def attach(
         return await process(message, since)
 
     async def slices(stream: faust.StreamT[bytes]) -> None:
-        await consume(stream)
+        await consume(topics.SLICES.name, stream)
 
     async def series(stream: faust.StreamT[bytes]) -> None:
-        await consume(stream)
+        await consume(topics.SERIES.name, stream)
+
+    async def looker() -> None:
+        """How far the partitions reach. Its own timer: whoever fetches messages may take long."""
+        asked_at = datetime.now(UTC)
+        wiring.progress.told(await asyncio.to_thread(wiring.view.ranges), asked_at)
 
     async def filler() -> None:
         """What waits and is not delivered for a while is fetched."""
-        wiring.progress.ranges = await asyncio.to_thread(wiring.view.ranges)
-        for place in wiring.places() if wiring.progress.ready else ():
-            before = wiring.next_offset(place)
-            if wiring.waiting(place) and wiring.progress.stood_still(place, before, FILL_AFTER_LOOKS):
-                await fill_up(place, wiring.progress.ranges[place][1], wiring.progress.since)
+        progress = wiring.progress
+        for place in wiring.places() if progress.ready else ():
+            offset = wiring.next_offset(place)
+            if wiring.waiting(place) and progress.passed_over(place, offset, time.monotonic()):
+                await fill_up(place, min(progress.ranges[place][1], offset + MOST_FETCHED), progress.since)
 
     async def ticker() -> None:
-        for event in processor.due():
-            await wiring.tick(processor.partition_of(event.series_key), event)
+        for partition, event in processor.due():
+            await wiring.tick(partition, event)
         wiring.metrics.open_series.set(processor.open_series)
         wiring.metrics.slices_behind.set(wiring.behind())
         wiring.metrics.oldest_waiting_seconds.set(wiring.oldest_waiting_seconds())
@@ -414,6 +376,7 @@ def attach(
     app.agent(wiring.slices, name="slices", concurrency=1)(slices)
     app.agent(wiring.series, name="series", concurrency=1)(series)
     app.timer(wiring.settings.tick_seconds, name="ticker")(ticker)
+    app.timer(LOOK_SECONDS, name="looker")(looker)
     app.timer(LOOK_SECONDS, name="filler")(filler)
     app.timer(SWEEP_SECONDS, name="sweeper")(sweeper)
     app.timer(MODEL_LOOK_SECONDS, name="model_watch")(model_watch)

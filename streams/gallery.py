@@ -1,7 +1,8 @@
 """The gallery: makes the pictures of a series for people to look at, beside the reading and never in its way.
 
 Laws: nothing waits for a picture, and no picture is waited for: it has a thread of its own, of low priority, a decoder
-and a connection of its own, and what it is asked for is bounded; a series is marked as pictured when all its pictures
+and a connection of its own, and what it is asked for is bounded; while slices wait to be read, only bleeds are
+pictured; a series is marked as pictured when all its pictures
 are confirmed, so a worker that takes over makes the others again; the same slices give the same picture.
 """
 
@@ -40,6 +41,9 @@ MOST_COMMISSIONS = 32
 
 MOST_HUNG = 4096
 """Pictures remembered as published: 100 bytes each."""
+
+BUSY_SECONDS = 0.5
+"""Between two looks whether slices still wait to be read."""
 
 NICE = 10
 """Added to the thread's niceness: the reading goes first."""
@@ -132,6 +136,7 @@ class Gallery:
     Args:
         executor: one thread, used by nothing else; see :func:`give_way`.
         side: longest side of a picture, pixels.
+        busy: slices wait to be read: pictures that are not urgent wait for them.
     """
 
     which: Pictured
@@ -142,6 +147,7 @@ class Gallery:
     executor: Executor
     clock: Callable[[], datetime]
     decoder: Decoder | None = None
+    busy: Callable[[], bool] = lambda: False
     _waiting: dict[str, Commission] = field(default_factory=dict)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -178,6 +184,9 @@ class Gallery:
         """Work everything that waits, bleeds first."""
         while self._waiting:
             order = min(self._waiting.values(), key=lambda order: not order.urgent)
+            if self._waits(order):
+                await asyncio.sleep(BUSY_SECONDS)
+                continue
             del self._waiting[order.series_key]
             self.metrics.pictures_waiting.set(len(self._waiting))
             try:
@@ -190,6 +199,9 @@ class Gallery:
     async def _work(self, order: Commission) -> None:
         try:
             for plate in order.plates:
+                if self._waits(order):
+                    self._waiting.setdefault(order.series_key, order)
+                    return
                 if self._hung.get(f"{order.series_key}:{plate.unit}") != plate.ingredients:
                     await self._hang(order, plate)
             await self.sink.pictured(
@@ -201,6 +213,10 @@ class Gallery:
         except StateNotDurable:
             logger.warning("pictures are put off: Kafka does not confirm", extra={"series_key": order.series_key})
             self._put_off(order)
+
+    def _waits(self, order: Commission) -> bool:
+        """For slices that are to be read, or for the pictures of a bleed."""
+        return not order.urgent and (self.busy() or any(other.urgent for other in self._waiting.values()))
 
     async def _hang(self, order: Commission, plate: Plate) -> None:
         loop = asyncio.get_running_loop()

@@ -1,15 +1,14 @@
 """Packs the voxels of a picture without loss; the format is described in :mod:`streams.contracts.pictures`."""
 
-import gzip
-
 import numpy as np
 import numpy.typing as npt
+from isal import igzip
 
 from streams.contracts.pictures import HU_CEILING, HU_FLOOR
 from streams.voxels import Voxels
 
-LEVEL = 4
-"""Of gzip: a 512 × 512 head slice takes 17 ms and 95 kB; level 6 takes twice as long for 5 % less."""
+LEVEL = 2
+"""Of igzip: a 512 × 512 head slice takes 0.6 ms and 106 kB; zlib's level 4 takes ten times as long for 6 % less."""
 
 Hounsfield = npt.NDArray[np.int16]
 
@@ -35,7 +34,7 @@ def pack(voxels_hu: Hounsfield) -> bytes:
     different = voxels_hu - _prediction(voxels_hu)
     folded = ((different << 1) ^ (different >> 15)).astype(np.uint16)
     planes = (folded & 0xFF).astype(np.uint8).tobytes() + (folded >> 8).astype(np.uint8).tobytes()
-    return gzip.compress(planes, LEVEL, mtime=0)
+    return bytes(igzip.compress(planes, LEVEL, mtime=0))
 
 
 def _prediction(voxels_hu: Hounsfield) -> Hounsfield:

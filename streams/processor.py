@@ -178,21 +178,19 @@ class SeriesProcessor:
 
     # Time
 
-    def due(self) -> list[SeriesClockTicked]:
-        """Ticks for the series that could be closed now; one that does not come is given again after a while."""
+    def due(self) -> list[tuple[int, SeriesClockTicked]]:
+        """Ticks for the series that could be closed now, and their partitions; one that does not come is given again
+        after a while."""
         now = self.clock()
         due = [state.summary for state in self._open.values() if self._closable(state, now) is not None]
         again = now - TICK_AGAIN
         ticks = [
-            SeriesClockTicked(study_key=summary.study_key, series_key=summary.series_key, at=now)
+            (summary.partition, SeriesClockTicked(study_key=summary.study_key, series_key=summary.series_key, at=now))
             for summary in due
             if self._ticked.get(summary.series_key, again) <= again
         ]
-        self._ticked |= {tick.series_key: now for tick in ticks}
+        self._ticked |= {tick.series_key: now for _, tick in ticks}
         return ticks
-
-    def partition_of(self, series_key: str) -> int:
-        return self._open[series_key].summary.partition
 
     def resume(self, states: Sequence[SeriesState]) -> None:
         """Forget what was held, and hold these: after a start or a rebalance."""

@@ -235,7 +235,7 @@ class Worker:
         end = self.now + timedelta(seconds=seconds)
         while self.now < end:
             self.now = min(end, self.now + timedelta(seconds=0.25))
-            for tick in self.processor.due():
+            for _, tick in self.processor.due():
                 asyncio.run(self.processor.ticked(tick, 0))
 
     def draw(self) -> list[tuple[SlicePictured, bytes, bytes | None]]:

@@ -42,6 +42,21 @@ def test_a_bleed_can_be_looked_at_before_the_series_is_complete_its_key_slices_f
     assert sorted(event.InstanceNumber or 0 for event, _, _ in rest) == [*range(9, 29)]  # none twice
 
 
+def test_while_slices_wait_to_be_read_only_bleeds_are_pictured(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(galleries, "BUSY_SECONDS", 0.0)
+    looks = iter([True] * 5)
+    worker.gallery.busy = lambda: next(looks, False)
+    scan(worker, 28)
+    release(worker, 28)
+    for number in range(1, 11):
+        worker.send(a_slice(number, series_key=key("bleeding"), sop_digest=key(f"other {number}")), BLEED)
+    of_series = [event.series_key for event, _, _ in worker.draw()]
+    bleeding = of_series.count(key("bleeding"))
+    assert bleeding > 0
+    assert of_series == [key("bleeding")] * bleeding + [key("series")] * 28
+    assert next(looks, None) is None
+
+
 def test_thin_slices_are_shown_as_they_were_read(worker: Worker) -> None:
     for number in range(1, 9):
         place = {"SliceThickness": 1.25, "ImagePositionPatient": (-112.0, -112.0, 1.25 * (number - 1))}

@@ -9,9 +9,10 @@ from typing import Any
 
 from faust.types import TP
 
-from streams.app import Progress, Wiring, attach
+from streams.app import Wiring, attach
 from streams.contracts.series import LedgerKind, SeriesLedgerEntry
 from streams.contracts.topics import SERIES
+from streams.progress import Progress
 
 PLACE = TP(SERIES.name, 0)
 
@@ -156,6 +157,17 @@ def test_what_was_fetched_before_waits_and_does_not_hide_what_was_passed_over() 
         assert worker.processed == [0]
         await worker.rebalance(committed=1)
         await worker.until_processed(4)
+        assert worker.processed == [0, 1, 2, 3]
+
+    play(scenario)
+
+
+def test_what_was_fetched_directly_is_not_processed_again_when_it_is_delivered() -> None:
+    async def scenario(worker: Worker) -> None:
+        await worker.rebalance(committed=0)
+        worker.fetch(2, 0, 1, 2, 3)
+        await worker.until_processed(4)
+        await worker.settle()
         assert worker.processed == [0, 1, 2, 3]
 
     play(scenario)

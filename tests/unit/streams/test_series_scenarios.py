@@ -309,7 +309,7 @@ def test_time_that_was_lost_in_a_queue_counts_as_settled(worker: Worker) -> None
         worker.send(a_slice(number, accepted_at=START))
     worker.now += timedelta(seconds=2)
     worker.account(LedgerKind.RELEASED, len(HEAD), at=START)
-    (tick,) = worker.processor.due()
+    ((_, tick),) = worker.processor.due()
     worker.force_tick(at=tick.at)
     assert worker.last.outcome is Outcome.NEGATIVE
 

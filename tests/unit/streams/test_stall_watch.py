@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from streams.__main__ import watch_over
-from streams.app import Progress, Wiring
+from streams.app import Wiring
 from streams.contracts.topics import SLICES
+from streams.progress import Progress
 
 LOOK_SECONDS = 1.0
 
