@@ -167,6 +167,8 @@ def _checked_class(parsed: ParsedHeader, command: StoreCommand) -> str:
 
 def _checked_instance(parsed: ParsedHeader, command: StoreCommand) -> str:
     uid = identity.required_uid(parsed.elements, "SOPInstanceUID")
+    if not identity.is_uid(command.sop_instance_uid):
+        raise Unacceptable(RefusalReason.INVALID_UID, "the command's SOP instance is missing or not a UID")
     if command.sop_instance_uid != uid:
         raise Unacceptable(RefusalReason.UID_MISMATCH, "the SOP instance is not the one of the command")
     return uid

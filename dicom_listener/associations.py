@@ -4,6 +4,8 @@ What differs from the library, and why:
 
 - **One thread serves.** A request is served in the thread that read it, so a peer that sends faster than the spool
   syncs is not read (backpressure by TCP) and nothing queues up in memory.
+- **One odd message costs itself.** Command sets are read and answered by :mod:`dicom_listener.commands`: the library
+  raises where an element is missing or unusable, and ends the association.
 - **Bounded reads.** A PDU longer than announced is refused before its body is read; a message beyond the limit is
   read but not kept; a PDU must be complete within a deadline, however slowly its bytes drip.
 - **poll, not select.** Descriptors beyond 1023 work; an idle association wakes a few times a second, not 2000 times.
@@ -17,24 +19,22 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
-from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import DIMSEMessage
-from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import InvalidEventError
 from pynetdicom.pdu_primitives import P_DATA
-from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.transport import AssociationSocket
 
-from dicom_listener.admission import StoreCommand
-from dicom_listener.incoming import IncomingObject
+from dicom_listener import commands
 from dicom_listener.memory import MemoryBudget
+from dicom_listener.requests import COMMAND_FRAGMENT, LAST_FRAGMENT, Request, RequestAssembler
+from dicom_listener.statuses import Verdict
 
 journal = logging.getLogger(__name__)
 
@@ -43,17 +43,12 @@ PDU_HEADER = struct.Struct(">BBL")
 PDV_HEADER = struct.Struct(">LB")
 """Length, presentation context (PS3.8 9.3.5.1)."""
 P_DATA_TF = 0x04
-LAST_FRAGMENT = 0x02
-COMMAND_FRAGMENT = 0x01
-"""Bits of the message control header (PS3.8 E.2)."""
 ESTABLISHED = "Sta6"
 INVALID_PDU, CONNECTION_CLOSED, ARTIM_EXPIRED = "Evt19", "Evt17", "Evt18"
 
 POLL_MILLISECONDS = 100
 LAST_REQUEST_SECONDS = 60.0
 """A request that is being served when its association ends is waited for so long, so that the ledger counts it."""
-MAX_COMMAND_BYTES = 64 * 1024
-"""A C-STORE command set has about 200."""
 READ_BYTES = 256 * 1024
 
 
@@ -161,64 +156,6 @@ class PolledSocket(AssociationSocket):  # type: ignore[misc] # pynetdicom is not
             self._wake = -1
 
 
-class BoundedDIMSE(DIMSEServiceProvider):  # type: ignore[misc] # pynetdicom is not typed
-    """Assembles messages within the limits and serves each as soon as it is whole."""
-
-    message: Any
-
-    def __init__(self, assoc: "ServedAssociation", limits: Limits) -> None:
-        super().__init__(assoc)
-        self._limits = limits
-        self._command_bytes = 0
-
-    def receive(self, context_id: int, fragment: memoryview) -> bool:
-        """Take one fragment of a message. False where no message can have it: the association has to end."""
-        if not len(fragment):
-            return False
-        if self.message is None:
-            self.message, self._command_bytes = DIMSEMessage(), 0
-        control = fragment[0]
-        if control & COMMAND_FRAGMENT:
-            self._command_bytes += len(fragment)
-            if self._command_bytes > MAX_COMMAND_BYTES:
-                return False
-        elif not isinstance(self.message.data_set, IncomingObject):
-            self._begin_data_set(context_id)
-        primitive = P_DATA()
-        primitive.presentation_data_value_list.append((context_id, fragment))
-        self.receive_primitive(primitive)
-        return True
-
-    def _begin_data_set(self, context_id: int) -> None:
-        """From the first fragment on, the data set is read while it arrives."""
-        command, context = self.message.command_set, self.assoc._accepted_cx[context_id]
-        self.message.data_set = IncomingObject(
-            StoreCommand(
-                str(command.get("AffectedSOPClassUID", "")),
-                str(command.get("AffectedSOPInstanceUID", "")),
-                str(context.transfer_syntax[0]),
-            ),
-            self._limits.message_bytes,
-            self._limits.memory,
-        )
-
-    def serve_whole_messages(self) -> None:
-        while not self.msg_queue.empty():
-            context_id, message = self.msg_queue.get_nowait()
-            if message is not None:
-                self.assoc.serve(message, context_id)
-                _release(getattr(message, "DataSet", None))
-
-    def release(self) -> None:
-        """The association is over; a message that is not whole will never be."""
-        _release(self.message.data_set if self.message is not None else None)
-
-
-def _release(data_set: object) -> None:
-    if isinstance(data_set, IncomingObject):
-        data_set.release()
-
-
 class BoundedUpperLayer(DULServiceProvider):  # type: ignore[misc] # pynetdicom is not typed
     """Reads PDUs within the limits; data PDUs take a short way."""
 
@@ -307,18 +244,19 @@ class BoundedUpperLayer(DULServiceProvider):  # type: ignore[misc] # pynetdicom 
         return str(event)
 
     def _take_data(self, body: memoryview) -> bool:
-        """Give each presentation data value to the message it belongs to, and serve what became whole."""
+        """Give each presentation data value to the request it belongs to, and serve what became whole."""
         position = 0
         try:
             while position < len(body):
                 length, context_id = PDV_HEADER.unpack_from(body, position)
                 end = position + 4 + length
-                if length < 2 or end > len(body) or not self.assoc.dimse.receive(context_id, body[position + 5 : end]):
+                if length < 2 or end > len(body):
                     return False
+                self.assoc.take(context_id, body[position + PDV_HEADER.size : end])
                 position = end
-        except Exception:  # noqa: BLE001 - the library's decoder meets arbitrary bytes here
+        except Exception:  # noqa: BLE001 - pydicom meets arbitrary bytes here
             return False
-        self.assoc.dimse.serve_whole_messages()
+        self.assoc.serve_whole_requests()
         return True
 
 
@@ -326,30 +264,64 @@ class ServedAssociation(Association):  # type: ignore[misc] # pynetdicom is not 
     """An association that somebody opened with us.
 
     Args:
+        decide: what a request is answered, None where no answer exists. Called in the thread that read the request.
         ended: called once, when everything is over, in the association's thread.
     """
 
-    def __init__(self, ae: Any, limits: Limits, ended: Callable[["ServedAssociation"], None]) -> None:
+    def __init__(
+        self,
+        ae: Any,
+        limits: Limits,
+        decide: Callable[["ServedAssociation", Request], Verdict | None],
+        ended: Callable[["ServedAssociation"], None],
+    ) -> None:
         super().__init__(ae, MODE_ACCEPTOR)
         self.dul = BoundedUpperLayer(self, limits)
-        self.dimse = BoundedDIMSE(self, limits)
         self.acse_timeout, self.network_timeout = ae.acse_timeout, ae.network_timeout
-        self._ended = ended
+        self._assembler = RequestAssembler(self._agreed_syntax, limits.message_bytes, limits.memory)
+        self._whole: deque[Request] = deque()
+        self._decide, self._ended = decide, ended
 
-    def serve(self, message: Any, context_id: int) -> None:
-        """Serve one request, in the thread that read it."""
+    def take(self, context_id: int, fragment: memoryview) -> None:
+        """One fragment of a message. Raises ValueError where no message can have it."""
+        self._whole.extend(self._assembler.take(context_id, fragment))
+
+    def serve_whole_requests(self) -> None:
+        """In the thread that read them."""
+        while self._whole:
+            request = self._whole.popleft()
+            try:
+                self._serve(request)
+            finally:
+                request.release()
+
+    def _serve(self, request: Request) -> None:
         while not self.is_established and not self._kill:  # the peer may be quicker than our own acceptance
             time.sleep(0.0005)
         if not self.is_established:
             return
-        context = self._accepted_cx.get(context_id)
-        if context is None or not message.is_valid_request or not isinstance(message, C_STORE | C_ECHO):
-            journal.warning("a request that was not agreed on; its association ends")
+        if request.command.field is None:
+            journal.warning("a message that nothing can be answered to; its association ends")
             self.abort()
-        elif isinstance(message, C_STORE):  # whatever class it names: it is our handler that says why not
-            StorageServiceClass(self).SCP(message, context)
-        else:
-            self._serve_request(message, context_id)
+            return
+        verdict = self._decide(self, request)
+        if verdict is not None and self.is_established:
+            self._answer(request, verdict)
+
+    def _answer(self, request: Request, verdict: Verdict) -> None:
+        data = commands.answer(request.command, verdict)
+        room = self.requestor.maximum_length  # of a PDV with its header; 0 is no limit (PS3.8 D.1)
+        step = max(1, room - PDV_HEADER.size - 1) if room else len(data)
+        for start in range(0, len(data), step):
+            last = LAST_FRAGMENT if start + step >= len(data) else 0
+            fragment = P_DATA()
+            value = bytes([COMMAND_FRAGMENT | last]) + data[start : start + step]
+            fragment.presentation_data_value_list.append((request.context_id, value))
+            self.dul.send_pdu(fragment)
+
+    def _agreed_syntax(self, context_id: int) -> str:
+        context = self._accepted_cx.get(context_id)
+        return str(context.transfer_syntax[0]) if context is not None else ""
 
     def _abort_blocking(self, block: bool = True) -> None:
         """The reading thread must not wait for its own end."""
@@ -369,7 +341,7 @@ class ServedAssociation(Association):  # type: ignore[misc] # pynetdicom is not 
             self.dul.socket.wake()
         if self.dul.is_alive():
             self.dul.join(timeout=LAST_REQUEST_SECONDS)
-        self.dimse.release()
+        self._assembler.release()
         self._ended(self)
         if isinstance(self.dul.socket, PolledSocket):
             self.dul.socket.dispose()

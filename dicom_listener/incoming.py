@@ -8,7 +8,14 @@ import hashlib
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from dicom_listener.admission import HashedPixels, JudgedHeader, StoreCommand, WholeObject, judge_header
+from dicom_listener.admission import (
+    HashedPixels,
+    JudgedHeader,
+    PlacedObject,
+    StoreCommand,
+    WholeObject,
+    judge_header,
+)
 from dicom_listener.dataset import inflate, parse
 from dicom_listener.errors import Unacceptable
 from dicom_listener.memory import MemoryBudget
@@ -40,7 +47,8 @@ class IncomingObject(BytesIO):
         self._attempts = list(ATTEMPTS_AT_BYTES)
         self._judged: JudgedHeader | None = None
         self._hasher: _FrameHasher | None = None
-        self._overflow: Unacceptable | None = None
+        self._refusal: Unacceptable | None = None
+        self._placed: PlacedObject | None = None
 
     def write(self, data: "ReadableBuffer") -> int:
         view = memoryview(data)
@@ -54,14 +62,19 @@ class IncomingObject(BytesIO):
             self._hasher.feed(start, view)
         return view.nbytes
 
+    @property
+    def placed(self) -> PlacedObject | None:
+        """Where it belongs, as far as that is known yet."""
+        return self._judged.placed if self._judged is not None else self._placed
+
     def whole(self) -> WholeObject:
         """All has arrived.
 
         Raises:
-            Unacceptable: beyond the limit, in a syntax that is not ours, or no data set.
+            Unacceptable: refused already, in a syntax that is not ours, or no data set.
         """
-        if self._overflow is not None:
-            raise self._overflow
+        if self._refusal is not None:
+            raise self._refusal
         if self._syntax is None:
             raise Unacceptable(RefusalReason.UNSUPPORTED_TRANSFER_SYNTAX, "this transfer syntax is not accepted")
         body: Buffer = self.getvalue()
@@ -71,6 +84,14 @@ class IncomingObject(BytesIO):
             return WholeObject(self._judged, body, self._hasher.result() if self._hasher else None)
         return WholeObject(judge_header(parse(body, self._syntax), self.command), body)
 
+    def refuse(self, refusal: Unacceptable) -> None:
+        """Whatever it holds or may still bring, it cannot be accepted; what it held is let go."""
+        self._refusal, self._placed = refusal, self.placed
+        self._judged = self._hasher = None
+        self.seek(0)
+        self.truncate()
+        self.release()
+
     def release(self) -> None:
         """The object is dealt with, or will never be whole."""
         if self._budget is not None:
@@ -79,19 +100,15 @@ class IncomingObject(BytesIO):
 
     def _room_for(self, start: int, count: int) -> bool:
         """What finds no room is still read from the peer, but not kept; the sender gets a status at the end."""
-        if self._overflow is not None:
+        if self._refusal is not None:
             return False
         if start + count > self._max_bytes:
-            self._overflow = Unacceptable(RefusalReason.TOO_LARGE, "the object is larger than the limit")
+            self.refuse(Unacceptable(RefusalReason.TOO_LARGE, "the object is larger than the limit"))
         elif self._budget is not None and not self._budget.take(count):
-            self._overflow = Unacceptable(RefusalReason.SPOOL_FULL, "no memory now, try again")
+            self.refuse(Unacceptable(RefusalReason.SPOOL_FULL, "no memory now, try again"))
         else:
             self._taken += count
             return True
-        self._judged = self._hasher = None
-        self.seek(0)
-        self.truncate()
-        self.release()
         return False
 
     def _try_header(self, size: int) -> None:

@@ -21,7 +21,7 @@ from dicom_listener.messages import OutgoingMessage
 from dicom_listener.metrics import ListenerMetrics
 from dicom_listener.outgoing import SeriesReference, ledger_message, slices
 from dicom_listener.seen import Acquaintance, SeenObjects
-from dicom_listener.statuses import STATUS_BY_REASON, SUCCESS
+from dicom_listener.statuses import STATUS_BY_REASON, SUCCESS, Verdict
 from monitoring.tracing import NO_TRACES, Kind, Span, Traces
 from streams.contracts.ids import Key, SiteSecret
 from streams.contracts.series import LedgerKind, RefusalReason, SeriesLedgerEntry
@@ -49,14 +49,6 @@ def store_step(sop_digest: Key) -> tuple[str, Key]:
     return ("store", sop_digest)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the sender is told."""
-
-    status: int
-    comment: str = ""
-
-
 @dataclass(slots=True)
 class Intake:
     """Accepts objects. One for all associations; thread-safe, as its parts are."""
@@ -74,7 +66,7 @@ class Intake:
         """Take one object. Never raises: whatever goes wrong becomes a status, a counter and a journal line."""
         started = self.now()
         self.metrics.bytes_received.inc(incoming.tell())
-        placed: PlacedObject | None = None
+        placed = incoming.placed
         heartbeat = False
         try:
             whole = incoming.whole()

@@ -54,6 +54,9 @@ class ListenerMetrics(Instruments):
             "store_seconds", "From a whole C-STORE request to its durability.", STAGE_BUCKETS_SECONDS
         )
         self.echoes = self.counter("echoes_total", "C-ECHO requests answered.")
+        self.requests_unrecognised = self.counter(
+            "requests_unrecognised_total", "Requests for a DIMSE service that is not offered; answered 0x0211."
+        )
         self.associations_open = self.gauge("associations_open", "Associations that are established.")
         self.associations_ended = self.counter(
             "associations_ended_total", "Associations that ended.", how=(LedgerKind.RELEASED, LedgerKind.ABORTED)

@@ -17,7 +17,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.presentation import PresentationContext, build_context
@@ -25,8 +24,9 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined,unuse
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from dicom_listener.associations import PDU_HEADER, Limits, PolledSocket, ServedAssociation
+from dicom_listener.commands import C_ECHO_RQ
 from dicom_listener.connections import PendingConnections
-from dicom_listener.intake import Intake, Verdict
+from dicom_listener.intake import Intake
 from dicom_listener.ledger import AssociationLedger
 from dicom_listener.memory import MemoryBudget
 from dicom_listener.metrics import ListenerMetrics
@@ -40,8 +40,9 @@ from dicom_listener.peers import (
     address_may_connect,
     judge,
 )
+from dicom_listener.requests import Request
 from dicom_listener.shared_port import LISTEN_BACKLOG, PortShare
-from dicom_listener.statuses import ERROR_COMMENT_CHARACTERS, SUCCESS
+from dicom_listener.statuses import SUCCESS, UNRECOGNISED_OPERATION, Verdict
 from dicom_listener.syntaxes import SOP_CLASSES, SYNTAXES
 from dicom_listener.tls import names_of_peer
 from streams.contracts.series import LedgerKind
@@ -134,7 +135,7 @@ class _Connection(RequestHandler):  # type: ignore[misc] # pynetdicom is not typ
         server, options = self.server, self.server.options
         pdu_bytes = options.max_pdu_bytes + PDU_TOLERANCE_BYTES
         limits = Limits(pdu_bytes, options.max_object_bytes, options.pdu_seconds, server.memory)
-        association = ServedAssociation(self.ae, limits, server.ended)
+        association = ServedAssociation(self.ae, limits, server.decide, server.ended)
         association._server = server
         association.name = "AcceptorThread"
         association.set_socket(PolledSocket(association, self.request, self._head, options.pdu_seconds))
@@ -147,8 +148,6 @@ class _Connection(RequestHandler):  # type: ignore[misc] # pynetdicom is not typ
         acceptor.supported_contexts = deepcopy(server.contexts)
         association.requestor.address_info = self.remote
         association.bind(evt.EVT_REQUESTED, server.on_requested)
-        association.bind(evt.EVT_C_ECHO, server.on_echo)
-        association.bind(evt.EVT_C_STORE, server.on_store)
         return association
 
 
@@ -294,12 +293,19 @@ class HardenedServer(ThreadedAssociationServer):  # type: ignore[misc] # pynetdi
         self.metrics.associations_open.set(len(self.book))
         self.metrics.associations_ended.labels(kind).inc()
 
-    def on_echo(self, _event: evt.Event) -> int:
-        self.metrics.echoes.inc()
-        return SUCCESS
-
-    def on_store(self, event: evt.Event) -> int | Dataset:
-        return _status(self.intake.store(event.request.DataSet, self.book.ledger(event.assoc)))
+    def decide(self, association: ServedAssociation, request: Request) -> Verdict | None:
+        """Serve one request. None where it is none, or has no response."""
+        command = request.command
+        if request.data_set is not None:
+            return self.intake.store(request.data_set, self.book.ledger(association))
+        if command.field == C_ECHO_RQ:
+            self.metrics.echoes.inc()
+            return Verdict(SUCCESS)
+        if not command.is_answered:
+            return None
+        self.metrics.requests_unrecognised.inc()
+        journal.warning("a request for a service that is not offered", extra={"command_field": command.field})
+        return Verdict(UNRECOGNISED_OPERATION, "only C-STORE and C-ECHO are served")
 
     # -- the end -----------------------------------------------------------------------------------------------
 
@@ -375,12 +381,3 @@ def _receive(connection: socket.socket, count: int, deadline: float) -> bytes:
             raise ConnectionError("closed")
         received += part
     return received
-
-
-def _status(verdict: Verdict) -> int | Dataset:
-    if verdict.status == SUCCESS:
-        return SUCCESS
-    status = Dataset()
-    status.Status = verdict.status
-    status.ErrorComment = verdict.comment[:ERROR_COMMENT_CHARACTERS]
-    return status

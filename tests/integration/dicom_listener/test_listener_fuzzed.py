@@ -14,12 +14,9 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pynetdicom.pdu import A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
-from pynetdicom.presentation import build_context
 
-from dicom_listener.server import contexts
 from tests.integration.dicom_listener.live_listener import ECHO_SECONDS, Live, a_listener, connect, echo_seconds
+from tests.integration.dicom_listener.raw_scanner import a_command, an_association_request
 from tests.support.fuzzing import fuzz, spoiled
 
 GROWTH_BYTES = 64 << 20
@@ -42,23 +39,6 @@ def _no_growth(live: Live) -> Iterator[None]:
     assert process.memory_info().rss - memory < GROWTH_BYTES
     assert threading.active_count() < THREADS_LEFT
     assert live.listener.server.memory.taken == 0
-
-
-def an_association_request() -> bytes:
-    primitive = A_ASSOCIATE()
-    primitive.application_context_name = "1.2.840.10008.3.1.1.1"
-    primitive.calling_ae_title, primitive.called_ae_title = "CT1", "TOCSIN"
-    length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
-    length.maximum_length_received = 16384
-    implementation.implementation_class_uid = "1.2.3.4"
-    primitive.user_information = [length, implementation]
-    offered = []
-    for number, context in enumerate(contexts()):
-        one = build_context(context.abstract_syntax, context.transfer_syntax[0])
-        one.context_id = 2 * number + 1
-        offered.append(one)
-    primitive.presentation_context_definition_list = offered
-    return bytes(A_ASSOCIATE_RQ(primitive).encode())
 
 
 REQUEST = an_association_request()
@@ -113,13 +93,6 @@ def test_any_pdus_after_the_request(live: Live, parts: list[bytes]) -> None:
 def test_any_data_values_after_the_request(live: Live, parts: list[bytes]) -> None:
     body = b"".join(parts)
     talk(live.port, REQUEST, struct.pack(">BBL", 4, 0, len(body)) + body)
-
-
-def a_command(**elements: bytes) -> bytes:
-    """A command set in implicit little endian: {(0000,eeee): value}."""
-    return b"".join(
-        struct.pack("<HHL", 0, int(name[1:], 16), len(value)) + value for name, value in sorted(elements.items())
-    )
 
 
 @fuzz(60)

@@ -72,6 +72,14 @@ def test_beyond_the_limit_nothing_is_kept() -> None:
     assert outcome(incoming)[0] is RefusalReason.TOO_LARGE
 
 
+def test_what_is_refused_on_the_way_keeps_its_place() -> None:
+    ds = a_ct(**BIG)
+    incoming = a_request(ds, data_set=encoded(ds) + bytes(MAX_OBJECT_BYTES), fragment_bytes=16_378)
+    assert outcome(incoming)[0] is RefusalReason.TOO_LARGE
+    assert incoming.placed is not None
+    assert (incoming.placed.study_uid, incoming.placed.series_uid) == (ds.StudyInstanceUID, ds.SeriesInstanceUID)
+
+
 COMMAND = StoreCommand("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4.5.1", "")
 
 
