@@ -54,7 +54,7 @@ SLICE_REASONS = {
     SliceReason.COLOUR: "a colour image",
     SliceReason.BONE_KERNEL: "reconstructed for bone",
     SliceReason.NOT_HEAD: "not of the head",
-    SliceReason.IMPLAUSIBLE_HU: "implausible Hounsfield units",
+    SliceReason.IMPLAUSIBLE_HU: "no soft tissue to be seen in its Hounsfield units",
     SliceReason.TOO_SMALL: "too small",
     SliceReason.DUPLICATE_POSITION: "a second slice at the same position",
     SliceReason.PIXELS_UNREADABLE: "pixels could not be decoded",

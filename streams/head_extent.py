@@ -15,6 +15,15 @@ FULL_SHARE = 0.5
 END_FRACTION = 0.7
 """Below this part of the fullest slice's share a slice is at an end of the brain."""
 
+BRAIN_SHARE = 0.12
+"""Below this a slice shows no brain within a skull, and a low score of it says nothing: noise, landscapes and phantoms
+have 0.00 to 0.11, the lowest of 416 slices of 26 synthetic heads 0.17. On fewer than 256 columns thin bone has gaps, and a
+head may show none."""
+
+
+def shows_brain(share: float) -> bool:
+    return share >= BRAIN_SHARE
+
 
 def ends_seen(shares: Sequence[tuple[float, float]]) -> tuple[bool, bool]:
     """(base, vertex) from (position mm towards the vertex, share of brain) of the slices read; at least one."""

@@ -82,8 +82,9 @@ def beating_head(model_dir: Path | None, say: Callable[[str], None] = lambda _te
         head = readable_head(seed, BLEED, slices=SLICES, side=SIDE_PIXELS)
         with tempfile.TemporaryDirectory(prefix="tocsin-heartbeat-") as folder:
             paths = write_series(head, Path(folder), patient_name=PATIENT_NAME)
-            frames = [one for path in paths for one in offline.load(path) if isinstance(one, offline.Frame)]
-            (result,) = offline.read(frames, reader)
+            (result,) = offline.read(paths, reader)
+        if not isinstance(result, offline.SeriesResult):
+            raise NoHeartbeatStudy(f"the synthetic head would be refused: {result.comment}")
         score = result.finding.score
         say(
             f"head {seed}: {result.finding.outcome}, score {score:.2f}" if score is not None else f"head {seed}: unread"

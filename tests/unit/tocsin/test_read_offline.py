@@ -1,9 +1,12 @@
 """``tocsin read``: the same admission and the same reader, over files."""
 
 import csv
+import gc
 import io
 import json
 import os
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +15,16 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from tocsin import offline
 from tocsin.__main__ import app
+from triage_models.reader import Reader
 from triage_models.synthetic import generate
 from triage_models.synthetic.dicom import write_series
 
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    series = generate(7, None, slices=8, thickness_mm=10.0, shape=(128, 128))
+    series = generate(7, None, slices=8, thickness_mm=10.0, shape=(256, 256))
     return write_series(series, tmp_path_factory.mktemp("head"))
 
 
@@ -212,6 +217,167 @@ def test_a_path_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["read", str(tmp_path / "nowhere")])
     assert done.exit_code == 1
     assert "does not exist" in str(done.exception)
+
+
+def lines_of(path: Path) -> tuple[int, dict[str, str]]:
+    """Exit status, and the line of each file by its name."""
+    done = CliRunner().invoke(app, ["read", str(path)])
+    lines = done.stdout.splitlines()
+    return done.exit_code, {
+        name: next(line for line in lines if f"/{name}  " in line) for name in (p.name for p in path.iterdir())
+    }
+
+
+def test_what_shows_no_brain_is_never_called_no_bleed(head: list[Path], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (256, 256), np.uint8)
+    rows, columns = np.mgrid[:256, :256]
+    landscape = np.asarray(120 + 60 * np.sin(columns / 40) + 40 * (rows > 150) + rng.normal(0, 8, (256, 256)), np.uint8)
+    pictures = {
+        "noise.png": Image.fromarray(noise),
+        "noise.jpg": Image.fromarray(noise),
+        "smooth-noise.png": Image.fromarray(np.asarray(rng.normal(110, 25, (256, 256)).clip(0, 255), np.uint8)),
+        "deep-noise.png": Image.fromarray(rng.integers(0, 65535, (256, 256), np.uint16)),
+        "transparent-noise.png": Image.fromarray(noise).convert("RGBA"),
+        "landscape.jpg": Image.fromarray(landscape),
+        "grey.png": Image.fromarray(np.full((256, 256), 90, np.uint8)),
+        "black.png": Image.fromarray(np.zeros((256, 256), np.uint8)),
+        "white.png": Image.fromarray(np.full((256, 256), 255, np.uint8)),
+    }
+    for name, picture in pictures.items():
+        picture.save(tmp_path / name)
+    _, lines = lines_of(tmp_path)
+    assert set(lines) == set(pictures)
+    for name, line in lines.items():
+        assert "no bleed" not in line.lower(), line
+        assert "not read" in line or "no brain seen" in line.lower(), name
+    for name in ("black.png", "white.png"):
+        assert "not read: implausible_hu (no soft tissue to be seen" in lines[name]
+    _, document = read(tmp_path)
+    assert all(slice_.get("positive") is not False for slice_ in document["slices"])
+    assert {series["outcome"] for series in document["series"]} <= {"not_assessable", "positive"}
+
+
+def test_a_slice_of_something_else_is_not_called_no_bleed(head: list[Path], tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(head[4])
+    dataset.ConvolutionKernel = "H30s"
+    rows, columns = np.mgrid[: dataset.Rows, : dataset.Columns]
+    across = np.hypot(rows - dataset.Rows / 2, columns - dataset.Columns / 2)
+    noise = np.random.default_rng(1).normal(0, 5, across.shape)
+    things = {
+        "air.dcm": np.full(across.shape, -1000.0),
+        "water.dcm": np.where(across < 0.4 * dataset.Rows, 10 + noise, -1000),  # a phantom for quality assurance
+        "noise.dcm": 40 + 4 * noise,
+    }
+    for name, voxels_hu in things.items():
+        stored = (voxels_hu - float(dataset.RescaleIntercept)) / float(dataset.RescaleSlope)
+        low, high = (np.iinfo(np.int16).min, np.iinfo(np.int16).max) if dataset.PixelRepresentation else (0, 65535)
+        dataset.PixelData = np.rint(stored).clip(low, high).astype(np.int16 if low else np.uint16).tobytes()
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        dataset.save_as(tmp_path / name)
+    _, lines = lines_of(tmp_path)
+    assert "not read: implausible_hu" in lines["air.dcm"]
+    for name in ("water.dcm", "noise.dcm"):
+        assert "no brain seen" in lines[name].lower(), lines[name]
+
+
+def test_a_slice_of_a_head_shows_brain(head: list[Path], tmp_path: Path) -> None:
+    altered(head[4], tmp_path, ConvolutionKernel="H30s")
+    _, lines = lines_of(tmp_path)
+    (line,) = lines.values()
+    assert "no brain seen" not in line.lower()
+
+
+def test_one_good_file_among_all_kinds_of_bad_ones_is_read_and_nothing_is_lost(
+    head: list[Path], tmp_path: Path
+) -> None:
+    grey = Image.fromarray(grey_of(head[4]))
+    grey.save(tmp_path / "whole.jpg")
+    whole = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "whole.jpg").unlink()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("Dear colleague")
+    (tmp_path / "cut.dcm").write_bytes(head[3].read_bytes()[:-5000])
+    good = altered(head[4], tmp_path, ConvolutionKernel="H30s")
+    (tmp_path / "deeper").mkdir()
+    grey.save(tmp_path / "deeper" / "good.png")
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "deeper", target_is_directory=True)
+    status, document = read(tmp_path)
+    assert status == 0
+    refused = {Path(str(r["path"])).name: str(r["comment"]) for r in document["refused"]}
+    assert set(refused) == {"cut.jpg", "empty.png", "notes.txt", "cut.dcm", "elsewhere"}
+    assert "damaged picture" in refused["cut.jpg"]
+    assert refused["empty.png"] == "the file is empty"
+    assert "not looked into" in refused["elsewhere"]
+    assert [Path(str(s["path"])).name for s in document["slices"]] == [good.name, "good.png"]
+    assert all(s["reason"] is None for s in document["slices"])
+
+
+def test_a_refused_file_is_missed_in_its_series(head: list[Path], tmp_path: Path) -> None:
+    for number, path in enumerate(head):
+        dataset = pydicom.dcmread(path)
+        dataset.ConvolutionKernel = "H30s"
+        dataset.save_as(tmp_path / f"{number}.dcm")
+    _, document = read(tmp_path)
+    assert "slices_refused" not in document["series"][0]["reasons"]  # type: ignore[operator]
+    last = tmp_path / f"{len(head) - 1}.dcm"
+    last.write_bytes(last.read_bytes()[:-5000])
+    _, document = read(tmp_path)
+    assert [Path(str(r["path"])).name for r in document["refused"]] == [last.name]
+    assert "slices_refused" in document["series"][0]["reasons"]  # type: ignore[operator]
+    assert document["series"][0]["outcome"] != "negative"
+
+
+def test_a_file_that_changes_while_it_is_read_is_said(head: list[Path], tmp_path: Path) -> None:
+    one, other = (
+        altered(head[n], tmp_path / str(n), ConvolutionKernel="H30s") for n, _ in _in_folders(head[:2], tmp_path)
+    )
+    found = list(offline.read(_vanishing([one, other]), Reader.open()))
+    assert [(r.path, r.reason) for r in found if isinstance(r, offline.Refusal)] == [(other, "not_dicom")]
+    (series,) = (r for r in found if isinstance(r, offline.SeriesResult))
+    assert "slices_refused" in series.finding.reasons
+
+
+def _vanishing(paths: list[Path]) -> Iterator[Path]:
+    yield from paths
+    paths[-1].unlink()
+
+
+def test_pixels_are_kept_of_one_file_at_a_time(head: list[Path], tmp_path: Path) -> None:
+    few, many = (_scouts(head[4], tmp_path / str(count), count) for count in (10, 50))
+    reader = Reader.open()
+    list(offline.read(few, reader))  # what is loaded once
+    assert _peak_bytes(many, reader) - _peak_bytes(few, reader) < 10 * SCOUT_BYTES
+
+
+SCOUT_BYTES = 512 * 512 * 2
+
+
+def _scouts(like: Path, folder: Path, count: int) -> list[Path]:
+    """Files with pixels that nothing but the memory looks at."""
+    folder.mkdir()
+    dataset = pydicom.dcmread(like)
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    dataset.Rows = dataset.Columns = 512
+    dataset.PixelData = bytes(SCOUT_BYTES)
+    paths = [folder / f"{number:03}.dcm" for number in range(count)]
+    for path in paths:
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        dataset.save_as(path)
+    return paths
+
+
+def _peak_bytes(paths: list[Path], reader: Reader) -> int:
+    gc.collect()
+    tracemalloc.start()
+    try:
+        (result,) = offline.read(paths, reader)
+        assert isinstance(result, offline.SeriesResult)
+        assert len(result.slices) == len(paths)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def _in_folders(paths: list[Path], folder: Path) -> list[tuple[int, Path]]:
