@@ -13,14 +13,15 @@ from dicom_listener.settings import Settings as ListenerSettings
 from monitoring.settings import MonitoringSettings
 from streams.contracts.topics import SLICES
 from streams.settings import StreamsSettings
-from tests.unit.deploy.compose import ROOT
+from tests.unit.deploy.compose import ROOT, environment, services
 from tocsin.heartbeat_settings import HeartbeatSettings
 from tocsin.kafka.topics import TopicLayout
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 VERSION = "1.31"
 WORKLOADS = {"StatefulSet", "Deployment", "Job"}
-FROM_ELSEWHERE = {"KAFKA_BOOTSTRAP_SERVERS", "TOCSIN_SITE_SECRET_FILE", "TOCSIN_IDENTITY_KEY_FILE"}
+COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
+FROM_ELSEWHERE = {COLLECTOR, "KAFKA_BOOTSTRAP_SERVERS", "TOCSIN_SITE_SECRET_FILE", "TOCSIN_IDENTITY_KEY_FILE"}
 SETTINGS: dict[str, tuple[Any, str]] = {
     "listener": (ListenerSettings, "TOCSIN_LISTENER_"),
     "streams": (StreamsSettings, "TOCSIN_STREAMS_"),
@@ -85,6 +86,23 @@ def test_each_environment_name_is_a_setting(name: str) -> None:
     (container,) = PODS[name]["spec"]["containers"]
     known = {f"{prefix}{field.upper()}" for field in settings.model_fields} | FROM_ELSEWHERE
     assert {variable["name"] for variable in container["env"]} <= known
+
+
+def test_whoever_sends_traces_in_compose_does_so_here_and_may_reach_the_collector() -> None:
+    tracing = {name for name in set(services()) & set(PODS) if COLLECTOR in environment(name)}
+    assert tracing == {"listener", "streams", "alerts"}
+    assert {name for name, pod in PODS.items() if COLLECTOR in names_in(pod)} == tracing
+    policy = ALL["NetworkPolicy traces"]["spec"]
+    (selector,) = policy["podSelector"]["matchExpressions"]
+    assert set(selector["values"]) == tracing
+    assert policy["egress"][0]["ports"] == [{"port": 4318}]
+
+
+def names_in(pod: dict[str, Any]) -> set[str]:
+    """Of a pod's environment, those from whole config maps included."""
+    (container,) = pod["spec"]["containers"]
+    maps = [source["configMapRef"]["name"] for source in container.get("envFrom", [])]
+    return {variable["name"] for variable in container["env"]}.union(*(ALL[f"ConfigMap {m}"]["data"] for m in maps))
 
 
 @pytest.mark.parametrize("name", sorted(SETTINGS))
