@@ -5,6 +5,7 @@ Laws: a sign-on ends in the browser that began it, within a time; the provider b
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -28,6 +29,19 @@ BEGIN_AGAIN = "The sign-on was not completed. Begin it again."
 PROVIDER_AWAY = "The hospital's sign-on does not answer just now. Use a local account, or the link in your message."
 BROKEN = (httpx.HTTPError, AuthlibBaseError, JoseError, RuntimeError, ValueError, TypeError, KeyError)
 """What a provider that is away, or that answers what it should not, makes of Authlib."""
+
+
+LONGEST_HINT = 4096
+"""Characters of an ID token; one with hundreds of groups would make an address that servers refuse."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Somebody has come back from the provider. ``wanted``: the page to go on to."""
+
+    person: Person
+    wanted: str
+    id_token: str | None = field(default=None, repr=False)
 
 
 class Provider:
@@ -70,7 +84,7 @@ class Provider:
             raise SignOnFailed(PROVIDER_AWAY) from error
         return answer.headers["location"], self._serializer().dumps(request.session)
 
-    async def complete(self, request: Request, flow: str) -> tuple[Person, str]:
+    async def complete(self, request: Request, flow: str) -> Arrival:
         """Who has come back from the provider, and which page was wanted.
 
         Raises:
@@ -92,13 +106,13 @@ class Provider:
         except BROKEN as error:
             log.warning("a sign-on broke", extra={"why": type(error).__name__})
             raise SignOnFailed(BEGIN_AGAIN) from error
-        return self.settings.person(claims), wanted
+        id_token = str(token["id_token"])
+        return Arrival(self.settings.person(claims), wanted, id_token if len(id_token) <= LONGEST_HINT else None)
 
-    async def sign_out_address(self) -> str | None:
+    async def sign_out_address(self, id_token: str | None) -> str | None:
         """Where a browser goes to sign out there too (OpenID Connect RP-Initiated Logout 1.0); None where the provider
-        offers nothing of the kind, or does not answer.
-
-        No ID token is kept here that could be sent along as a hint: the provider may ask whether it is meant.
+        offers nothing of the kind, or does not answer. ``id_token`` tells it who is leaving, and that we ask; without
+        it the provider may ask whether it is meant.
         """
         try:
             metadata = await self._client.load_server_metadata()
@@ -109,8 +123,9 @@ class Provider:
         if not endpoint:
             return None
         back = urljoin(self._redirect_uri, AFTER_SIGN_OUT)
-        asked = urlencode({"client_id": self.settings.client_id, "post_logout_redirect_uri": back})
-        return f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}{asked}"
+        asked = {"client_id": self.settings.client_id, "post_logout_redirect_uri": back}
+        hint = {"id_token_hint": id_token} if id_token else {}
+        return f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}{urlencode(asked | hint)}"
 
     async def _claims(self, token: dict[str, Any]) -> dict[str, Any]:
         """Those of the checked ID token; where these lack the groups, with those of the userinfo endpoint."""

@@ -10,6 +10,10 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
@@ -18,6 +22,7 @@ from alerts.access.tables import Account, SignedIn
 from alerts.access.user import Means, User
 
 SECRET_BYTES = 32
+NONCE_BYTES = 12
 DIGEST_SHOWN = 12
 """Hex digits of the session's digest that go on record: they tell sessions apart and open nothing."""
 
@@ -42,12 +47,19 @@ class Found:
     use_is_old: bool
 
 
-def begin(session: Session, login: str, now: datetime, lifetime: Lifetime) -> str:
-    """Make a session; returns the secret for the cookie."""
+def begin(session: Session, login: str, now: datetime, lifetime: Lifetime, id_token: str | None = None) -> str:
+    """Make a session; returns the secret for the cookie. ``id_token``: of the sign-on that it comes from."""
     secret = secrets.token_urlsafe(SECRET_BYTES)
     session.execute(delete(SignedIn).where(SignedIn.ends_at < now))
     session.add(
-        SignedIn(digest=digest_of(secret), login=login, began_at=now, used_at=now, ends_at=now + lifetime.whole)
+        SignedIn(
+            digest=digest_of(secret),
+            login=login,
+            began_at=now,
+            used_at=now,
+            ends_at=now + lifetime.whole,
+            id_token=_sealed(id_token, secret) if id_token else None,
+        )
     )
     return secret
 
@@ -76,12 +88,33 @@ def use(session: Session, digest: str, now: datetime) -> None:
     session.execute(update(SignedIn).where(SignedIn.digest == digest).values(used_at=now))
 
 
-def end(session: Session, secret: str) -> None:
+def end(session: Session, secret: str) -> str | None:
+    """Returns the ID token of the sign-on that it came from, if there is one."""
+    row = session.get(SignedIn, digest_of(secret))
+    id_token = _opened(row.id_token, secret) if row is not None and row.id_token else None
     session.execute(delete(SignedIn).where(SignedIn.digest == digest_of(secret)))
+    return id_token
 
 
 def end_all(session: Session, login: str) -> None:
     session.execute(delete(SignedIn).where(SignedIn.login == login))
+
+
+def _sealed(id_token: str, secret: str) -> bytes:
+    """The store alone, or a copy of it, cannot open it: it has no more than the secret's digest."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return nonce + _cipher(secret).encrypt(nonce, id_token.encode(), None)
+
+
+def _opened(sealed: bytes, secret: str) -> str | None:
+    try:
+        return _cipher(secret).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None).decode()
+    except InvalidTag:  # damaged in the store: a sign-out works without it
+        return None
+
+
+def _cipher(secret: str) -> AESGCM:
+    return AESGCM(HKDF(SHA256(), SECRET_BYTES, salt=None, info=b"tocsin id token").derive(secret.encode()))
 
 
 def digest_of(secret: str) -> str:

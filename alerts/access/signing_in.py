@@ -6,7 +6,7 @@ same time.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -42,6 +42,16 @@ class Enrolment:
     secret: str
     uri: str
     recovery_codes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A session that somebody has ended."""
+
+    origin: Origin
+    """Of the account."""
+    id_token: str | None = field(default=None, repr=False)
+    """Of the sign-on that it came from."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +130,7 @@ class SignIn:
             record_access(session, now, AccessEvent.ACCOUNT_SET_UP, **facts)
             return self._begin(session, account, Origin.LOCAL, now)
 
-    def with_sign_on(self, person: Person) -> str:
+    def with_sign_on(self, person: Person, id_token: str | None = None) -> str:
         """The hospital's sign-on has vouched for somebody; returns the session's secret.
 
         Raises:
@@ -131,7 +141,7 @@ class SignIn:
             account = _account_of(session, person, now)
             if account is not None and account.disabled_at is None:
                 account.name, account.roles = person.name, ",".join(sorted(person.roles))
-                return self._begin(session, account, Origin.SIGN_ON, now)
+                return self._begin(session, account, Origin.SIGN_ON, now, id_token)
             why = "has no role here" if account is None else "is disabled here"
             record_access(session, now, AccessEvent.SIGN_ON_REFUSED, login=person.login, why=why)
         raise SignInRefused(f"The hospital's sign-on knows you as {person.login}, but this account {why}.")
@@ -146,17 +156,17 @@ class SignIn:
         with self.database.reading() as session:
             return any_account(session)
 
-    def out(self, secret: str) -> Origin | None:
-        """The session ends; says whose account it was, None where there was no session."""
+    def out(self, secret: str) -> Ended | None:
+        """The session ends; None where there was none."""
         now = self.clock.now()
         with self.database.writing() as session:
             found = sessions.find(session, secret, now, self.lifetime)
             if found:
                 facts = {"login": found.user.login, "session": found.user.session}
                 record_access(session, now, AccessEvent.SIGNED_OUT, **facts)
-            sessions.end(session, secret)
+            id_token = sessions.end(session, secret)
             account = session.get(Account, found.user.login) if found else None
-            return Origin(account.origin) if account else None
+            return Ended(Origin(account.origin), id_token) if account else None
 
     def _takes(self, session: Session, account: Account, code: str, now: datetime) -> bool:
         """Whether an account whose password was right may be entered with this code."""
@@ -186,8 +196,10 @@ class SignIn:
         sealer = self.sealer()
         return [sealer.recovery_digest(code, login) for code in sealer.recovery_codes(invitation)]
 
-    def _begin(self, session: Session, account: Account, method: Origin, now: datetime) -> str:
-        secret = sessions.begin(session, account.login, now, self.lifetime)
+    def _begin(
+        self, session: Session, account: Account, method: Origin, now: datetime, id_token: str | None = None
+    ) -> str:
+        secret = sessions.begin(session, account.login, now, self.lifetime, id_token)
         account.signed_in_at = now
         shown = sessions.digest_of(secret)[:DIGEST_SHOWN]
         record_access(session, now, AccessEvent.SIGNED_IN, login=account.login, session=shown, method=method)

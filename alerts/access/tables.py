@@ -1,7 +1,7 @@
 """The tables of accounts, sessions and tokens.
 
 Laws: passwords as argon2id, sessions, tokens and invitations as SHA-256 of random secrets, the second factor sealed,
-recovery codes as keyed digests.
+recovery codes as keyed digests, ID tokens sealed under the session's secret.
 """
 
 from datetime import datetime
@@ -54,6 +54,8 @@ class SignedIn(Base):
     began_at: Mapped[datetime]
     used_at: Mapped[datetime]
     ends_at: Mapped[datetime] = mapped_column(Instant, index=True)
+    id_token: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Of a sign-on, for its provider's sign-out; only the browser's cookie opens it."""
 
 
 class Token(Base):

@@ -17,6 +17,7 @@ from alerts.access.gate import SignedIn, user_or_none
 from alerts.access.permissions import WORDS, Permission
 from alerts.access.recognition import cookie_name, is_ours
 from alerts.access.sign_on import AFTER_SIGN_OUT, CALLBACK, FLOW_SECONDS
+from alerts.access.signing_in import Ended
 from alerts.access.user import Means
 from alerts.errors import (
     CodeRefused,
@@ -105,29 +106,30 @@ def create_router(entrance: Entrance, count: Callable[[Method, Outcome], None]) 
         if entrance.provider is None:
             return await run_in_threadpool(form, request, "/", "No sign-on is configured.", HTTPStatus.NOT_FOUND)
         try:
-            person, wanted = await entrance.provider.complete(request, request.cookies.get(FLOW_COOKIE, ""))
-            secret = await run_in_threadpool(sign_in.with_sign_on, person)
+            arrival = await entrance.provider.complete(request, request.cookies.get(FLOW_COOKIE, ""))
+            secret = await run_in_threadpool(sign_in.with_sign_on, arrival.person, arrival.id_token)
         except (SignOnFailed, SignInRefused) as error:
             count(Method.SIGN_ON, Outcome.REFUSED if isinstance(error, SignInRefused) else Outcome.BROKEN)
             return await run_in_threadpool(form, request, "/", str(error), HTTPStatus.FORBIDDEN)
         count(Method.SIGN_ON, Outcome.SIGNED_IN)
         await run_in_threadpool(forget_old, request)
-        answer = entered(request, secret, inner(wanted))
+        answer = entered(request, secret, inner(arrival.wanted))
         answer.delete_cookie(FLOW_COOKIE, path=FLOW_PATH)
         return answer
 
     @router.post("/sign-out")
-    def leave(request: Request) -> Response:
-        of_the_sign_on = forget_old(request) is Origin.SIGN_ON and entrance.provider is not None
-        answer = RedirectResponse("/sign-out" if of_the_sign_on else AFTER_SIGN_OUT, HTTPStatus.SEE_OTHER)
+    async def leave(request: Request) -> Response:
+        answer = await farewell(request, await run_in_threadpool(forget_old, request))
         answer.delete_cookie(cookie_name(request), path="/", secure=request.url.scheme == "https", httponly=True)
         answer.headers["Clear-Site-Data"] = '"cache"'
         return answer
 
-    @router.get("/sign-out")
-    async def leave_the_provider(request: Request) -> Response:
-        """On to the provider's own sign-out. A page, for our forms may lead nowhere else (``form-action``)."""
-        address = await entrance.provider.sign_out_address() if entrance.provider else None
+    async def farewell(request: Request, ended: Ended | None) -> Response:
+        """On to the provider's own sign-out: by a page, for our forms may lead nowhere else (``form-action``), and by
+        the answer itself, for the ID token must not be kept beyond its session."""
+        address = None
+        if ended is not None and ended.origin is Origin.SIGN_ON and entrance.provider is not None:
+            address = await entrance.provider.sign_out_address(ended.id_token)
         if address is None:
             return RedirectResponse(AFTER_SIGN_OUT, HTTPStatus.SEE_OTHER)
         facts = {"address": address, "provider": entrance.provider}
@@ -181,7 +183,7 @@ def create_router(entrance: Entrance, count: Callable[[Method, Outcome], None]) 
         }
         return templates.TemplateResponse(request, "account.html", facts)
 
-    def forget_old(request: Request) -> Origin | None:
+    def forget_old(request: Request) -> Ended | None:
         """A session that this browser had ends: at a sign-out, and when another takes its place."""
         old = request.cookies.get(cookie_name(request))
         return sign_in.out(old) if old else None

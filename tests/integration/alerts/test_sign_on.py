@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import html
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from alerts.access.provider import Provider
 from alerts.access.recognition import Recognition
 from alerts.access.sessions import Lifetime
 from alerts.access.sign_on import CALLBACK, SignOn
+from alerts.access.tables import SignedIn
 from alerts.access.trail import Views
 from alerts.audit import Auditor
 from alerts.broker import Reception
@@ -161,21 +163,53 @@ def test_who_signs_out_is_led_to_the_provider_s_own_sign_out(hospital: Hospital,
     browser = a_browser(place, hospital.url, tmp_path / "secret")
     browser.get(agree(go_to_provider(browser), "u-anna"))
     left = browser.post("/sign-out", headers={"origin": US})
-    assert left.headers["location"] == "/sign-out"
     assert browser.get("/account").status_code == 303  # here it is over at once
-    page = browser.get("/sign-out").text
-    found = re.search(r'http-equiv="refresh" content="0; url=([^"]+)"', page)
+    assert left.headers["cache-control"] == "no-store"
+    found = re.search(r'http-equiv="refresh" content="0; url=([^"]+)"', left.text)
     assert found
     address = html.unescape(found[1])
     assert address.startswith(f"{hospital.url}/oauth2/end_session?")
     asked = parse_qs(urlsplit(address).query)
+    [hint] = asked.pop("id_token_hint")
     assert asked == {"client_id": ["tocsin"], "post_logout_redirect_uri": [f"{US}/sign-in"]}
+    assert claims_of(hint)["sub"] == "u-anna"
+    assert claims_of(hint)["aud"] in ("tocsin", ["tocsin"])
     assert httpx.get(address).status_code == 200
+
+
+def claims_of(id_token: str) -> dict[str, Any]:
+    body = id_token.split(".")[1]
+    return dict(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))))
+
+
+def test_the_id_token_lies_with_the_session_and_only_its_cookie_opens_it(
+    hospital: Hospital, place: Place, tmp_path: Path
+) -> None:
+    browser = a_browser(place, hospital.url, tmp_path / "secret")
+    browser.get(agree(go_to_provider(browser), "u-anna"))
+    with place.database.reading() as session:
+        [kept] = session.scalars(select(SignedIn.id_token))
+    assert kept
+    for where in (kept, *(path.read_bytes() for path in tmp_path.glob("alerts.sqlite3*"))):
+        assert b"eyJ" not in where  # how each JSON web token begins
+    browser.post("/sign-out", headers={"origin": US})
+    with place.database.reading() as session:
+        assert session.scalars(select(SignedIn.id_token)).all() == []
+
+
+def test_an_id_token_too_long_for_an_address_is_not_kept(
+    hospital: Hospital, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerts.access.provider.LONGEST_HINT", 100)
+    browser = a_browser(place, hospital.url, tmp_path / "secret")
+    browser.get(agree(go_to_provider(browser), "u-anna"))
+    left = browser.post("/sign-out", headers={"origin": US})
+    assert "end_session" in left.text
+    assert "id_token_hint" not in left.text
 
 
 def test_a_sign_out_needs_no_provider(place: Place, tmp_path: Path) -> None:
     browser = a_browser(place, "http://localhost:1", tmp_path / "secret")
-    assert browser.get("/sign-out").headers["location"] == "/sign-in"
     assert browser.post("/sign-out", headers={"origin": US}).headers["location"] == "/sign-in"
 
 
