@@ -133,7 +133,14 @@ ANY_TYPE = "any"
 def sides_of(finding: FindingProduced) -> frozenset[Side]:
     """The sides that the key slices show; what lies on both is on the left and on the right."""
     shown = frozenset(key_slice.side for key_slice in finding.key_slices)
-    return (shown | BOTH_SIDES if Side.BOTH in shown else shown) - NO_SIDE
+    return together((shown | BOTH_SIDES if Side.BOTH in shown else shown) - NO_SIDE)
+
+
+def together(sides: Iterable[Side]) -> frozenset[Side]:
+    """Sides seen in several slices or series, as one claim: *midline* says that nothing lies clearly on a side, and is
+    not said beside one (the slice above it may show a part of a frontal bleed that is near the middle)."""
+    found = frozenset(sides)
+    return found - {Side.MIDLINE} if found & BOTH_SIDES else found
 
 
 def leading_type(finding: FindingProduced) -> str | None:
@@ -226,7 +233,7 @@ def _combined(standings: list[Standing]) -> Standing:
         worst,
         source,
         provisional=all(at.provisional for at in same),
-        sides=frozenset(side for at in speaking for side in at.sides),
+        sides=together(side for at in speaking for side in at.sides),
         leading=source.leading if source else None,
         incomplete=all(at.incomplete for at in same),
         studies=frozenset(key for at in same for key in at.studies),
@@ -276,7 +283,7 @@ def _positive_standing(positives: list[FindingFact], latest: list[FindingFact]) 
     finals = [fact for fact in positives if fact.status is FindingStatus.FINAL]
     speaking = finals or positives
     source = max(speaking, key=lambda fact: fact.score)
-    sides = frozenset(side for fact in speaking for side in fact.sides)
+    sides = together(side for fact in speaking for side in fact.sides)
     incomplete = not finals and not any(fact in latest for fact in positives)
     provisional = not finals and not incomplete
     return Standing(Verdict.BLEED, source, provisional, sides, source.leading, incomplete)

@@ -108,6 +108,22 @@ def test_blood_on_both_sides_is_left_and_right() -> None:
 
 
 @pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ((Side.MIDLINE, Side.RIGHT, Side.MIDLINE), "hemorrhage, right,"),
+        ((Side.MIDLINE, Side.BOTH), "hemorrhage, left and right,"),
+        ((Side.MIDLINE, Side.UNKNOWN), "hemorrhage, midline,"),
+        ((Side.UNKNOWN,), "hemorrhage, side not known,"),
+    ],
+)
+def test_midline_is_said_only_where_nothing_lies_on_a_side(seen: tuple[Side, ...], said: str) -> None:
+    finding = a_finding()
+    (key_slice,) = finding.key_slices
+    shown = tuple(key_slice.model_copy(update={"side": side}) for side in seen)
+    assert said in wording.bleed_words(finding.model_copy(update={"key_slices": shown}))
+
+
+@pytest.mark.parametrize(
     ("seconds", "words"),
     [(-3, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (3600, "1 h"), (3900, "1 h 5 min"), (200000, "2 d")],
 )
