@@ -17,8 +17,8 @@ END_FRACTION = 0.7
 
 BRAIN_SHARE = 0.12
 """Below this a slice shows no brain within a skull, and a low score of it says nothing: noise, landscapes and phantoms
-have 0.00 to 0.11, the lowest of 416 slices of 26 synthetic heads 0.17. On fewer than 256 columns thin bone has gaps, and a
-head may show none."""
+have 0.00 to 0.11, the lowest of 416 slices of 26 synthetic heads 0.17. On fewer than 256 columns thin bone has gaps,
+and a head may show none."""
 
 
 def shows_brain(share: float) -> bool:
