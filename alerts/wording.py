@@ -83,6 +83,7 @@ FINDING_REASONS = {
     FindingReason.BELOW_FINAL_THRESHOLD: "the score of the complete series is below the threshold",
     FindingReason.NOT_CONFIRMED: "the complete series does not bear the warning out",
     FindingReason.NO_READABLE_SLICE: "no slice could be read",
+    FindingReason.NO_BRAIN_SEEN: "no brain within a skull was seen",
     FindingReason.TOO_FEW_SLICES: "too few slices",
     FindingReason.COVERAGE_GAP: "a gap between slices",
     FindingReason.SLICES_MISSING: "slices are missing",

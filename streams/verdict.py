@@ -18,7 +18,7 @@ from streams.contracts.findings import (
     Outcome,
 )
 from streams.contracts.series import LedgerKind
-from streams.head_extent import ends_seen, estimated_slices
+from streams.head_extent import ends_seen, estimated_slices, shows_brain
 from streams.series_state import SeriesState
 from triage_models import decision as decisions
 from triage_models.manifest import Thresholds
@@ -164,6 +164,8 @@ def _obstacles(state: SeriesState, covered: Coverage) -> tuple[FindingReason, ..
     """Why the images do not carry a negative."""
     found = []
     eligible = state.eligible()
+    if not any(shows_brain(unit.reading.brain_share) for unit in state.readings.values()):
+        found.append(FindingReason.NO_BRAIN_SEEN)
     if len(state.readings) < MIN_SLICES or covered.extent_mm < MIN_EXTENT_MM:
         found.append(FindingReason.TOO_FEW_SLICES)
     if covered.largest_gap_mm > 0 or any(frame.position_mm is None for frame in eligible):

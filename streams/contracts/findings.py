@@ -83,6 +83,8 @@ class FindingReason(StrEnum):
     BELOW_FINAL_THRESHOLD = "below_final_threshold"
     NOT_CONFIRMED = "not_confirmed"
     NO_READABLE_SLICE = "no_readable_slice"
+    NO_BRAIN_SEEN = "no_brain_seen"
+    """In none of the slices that were read: a phantom, another part of the body, or values that are off."""
     TOO_FEW_SLICES = "too_few_slices"
     COVERAGE_GAP = "coverage_gap"
     SLICES_MISSING = "slices_missing"

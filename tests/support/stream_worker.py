@@ -50,6 +50,7 @@ class FakeReader:
     def __init__(self) -> None:
         self.reads = 0
         self.fails = False
+        self.brain_share = 0.5
 
     def read(self, slices: Sequence[HeadSlice]) -> list[tuple[SliceReading, np.ndarray]]:
         self.reads += 1
@@ -64,8 +65,7 @@ class FakeReader:
     def measure(self, readings: Sequence[tuple[float, SliceReading]]) -> list[BleedMeasurement]:
         return []
 
-    @staticmethod
-    def _reading(s: HeadSlice) -> SliceReading:
+    def _reading(self, s: HeadSlice) -> SliceReading:
         seen = float(s.voxels_hu.max())
         p = float(np.interp(seen, list(_SCORES), list(_SCORES.values())))
         return SliceReading(
@@ -76,7 +76,7 @@ class FakeReader:
             heat_map_peak_value=p,
             peak_across=0.3,
             findings={},
-            brain_share=0.5,
+            brain_share=self.brain_share,
         )
 
 

@@ -237,6 +237,21 @@ def test_a_transfer_that_broke_off_is_no_negative_however_much_came(worker: Work
     assert FindingReason.TRANSFER_INCOMPLETE in worker.last.reasons
 
 
+def test_what_shows_no_brain_is_no_negative_however_complete(worker: Worker) -> None:
+    worker.reader.brain_share = 0.01
+    scan(worker, HEAD)
+    worker.wait(3)
+    assert worker.last.outcome is Outcome.NOT_ASSESSABLE
+    assert worker.last.reasons == (FindingReason.NO_BRAIN_SEEN,)
+
+
+def test_a_bleed_is_one_also_where_no_brain_is_seen(worker: Worker) -> None:
+    worker.reader.brain_share = 0.01
+    scan(worker, HEAD, bleeding=[12])
+    worker.wait(3)
+    assert worker.last.outcome is Outcome.POSITIVE
+
+
 def test_the_lower_half_of_a_head_is_no_negative(worker: Worker) -> None:
     scan(worker, range(1, 19))
     worker.wait(3)
