@@ -145,6 +145,7 @@ async def _measure(folder: Path, load: Load, say: Callable[[str], None]) -> dict
         "seconds_until_all_final": round(final_seconds, 1),
         "slices_per_second_until_all_final": round(accepted / final_seconds, 1),
         "outcomes": _outcomes(run),
+        "series_ever_failed": len({f.series_key for f in run.findings if f.outcome is Outcome.FAILED}),
         "clocks_seconds": _clocks(run, received),
         "backlog": observed.backlog,
         "per_study": observed.per(len(run.sent)),

@@ -68,13 +68,16 @@ def pipeline(
     listeners: Annotated[int, typer.Option(help="listening processes", min=1, max=16)] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Every clock of the promise under load, with real services on this machine; exit status 1 when a slice is lost."""
+    """Every clock of the promise under load, with real services on this machine.
+
+    Exit status 1 when a slice is lost, or a series was given up, if only for a while.
+    """
     from tocsin.pipeline_bench import Load, measure_pipeline
 
     show_log()
     figures = measure_pipeline(Load(scanners, studies, seconds, slices, rate, side, workers, listeners), say)
     _show(figures, as_json)
-    if figures["slices_lost"]:
+    if figures["slices_lost"] or figures["series_ever_failed"]:
         raise typer.Exit(1)
 
 
