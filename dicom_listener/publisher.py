@@ -1,10 +1,11 @@
 """From the spool to Kafka: in order per key, at least once, never blocked by one bad message.
 
 Messages are sent in lanes, one per topic and key. A lane that meets a failure goes on alone, one message at a time,
-until Kafka takes them again; the others are not held up. Laws: a message is acknowledged to the spool only after the
+until Kafka takes them again; the others are not held up. Of those the oldest message goes first. Laws: a message is acknowledged to the spool only after the
 broker acknowledged it, or after it was set aside whole; what the broker will never take is set aside, not retried.
 """
 
+import heapq
 import logging
 import queue
 import threading
@@ -285,17 +286,22 @@ class Publisher:
     # -- sending -------------------------------------------------------------------------------------------------
 
     def _send(self) -> None:
-        """Round the lanes, one message each, while there is room in flight."""
-        progress = True
-        while progress and self._broker is not None:
-            progress = False
-            for lane in list(self._lanes.values()):
-                if self._in_flight_bytes >= MAX_IN_FLIGHT_BYTES:
-                    return
-                if lane.may_send(self._monotonic()):
-                    progress = self._send_next(lane) or progress
+        """What was spooled first goes first, of the lanes that may send, while there is room in flight.
 
-    def _send_next(self, lane: _Lane) -> bool:
+        After an outage a series that was complete before another began is complete in Kafka before it, too, and its
+        account does not overtake its slices.
+        """
+        now = self._monotonic()
+        ready = [(lane.waiting[0].sequence, key) for key, lane in self._lanes.items() if lane.may_send(now)]
+        heapq.heapify(ready)
+        while ready and self._broker is not None and self._in_flight_bytes < MAX_IN_FLIGHT_BYTES:
+            _, key = heapq.heappop(ready)
+            lane = self._lanes[key]
+            self._send_next(lane)
+            if key in self._lanes and lane.may_send(now):
+                heapq.heappush(ready, (lane.waiting[0].sequence, key))
+
+    def _send_next(self, lane: _Lane) -> None:
         entry = lane.waiting.popleft()
         lane.in_flight += 1
         self._in_flight_bytes += entry.place.size
@@ -308,8 +314,6 @@ class Publisher:
             self._broker.send(entry.read(), lambda error: self._outcomes.put(_Outcome(entry, error, client)))
         except Exception as error:  # noqa: BLE001 - a boundary: what the client raises is the message's outcome
             self._settle(_Outcome(entry, error, client))
-            return isinstance(error, SpoolDamaged)
-        return True
 
     def _give_up(self, entry: Entry) -> None:
         """The disk no longer gives back what was written: its segment is kept for an operator, the others go on."""

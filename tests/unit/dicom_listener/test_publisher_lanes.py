@@ -151,6 +151,17 @@ def test_a_failing_series_does_not_hold_up_another(bench: Bench) -> None:
     assert bench.spool.depth().messages == 2
 
 
+def test_after_an_outage_what_was_spooled_first_goes_first(bench: Bench) -> None:
+    bench.reachable = False
+    bench.put("a1", "a2", key="a")
+    bench.put("b1", "b2", key="b")
+    bench.put("a3", key="a")
+    bench.turn()
+    bench.reachable = True
+    bench.turn(seconds=module.BACKOFF_SECONDS)
+    assert bench.arrived() == ["a1", "a2", "b1", "b2", "a3"]
+
+
 def test_what_will_never_be_taken_goes_whole_to_the_dead_letters(bench: Bench) -> None:
     bench.broker.fail = lambda m: Poison() if m.topic == "ct.slices.v1" and text_of(m) == "bad" else None
     bench.put("bad", "good")
