@@ -1,8 +1,9 @@
 """From the spool to Kafka: in order per key, at least once, never blocked by one bad message.
 
 Messages are sent in lanes, one per topic and key. A lane that meets a failure goes on alone, one message at a time,
-until Kafka takes them again; the others are not held up. Of those the oldest message goes first. Laws: a message is acknowledged to the spool only after the
-broker acknowledged it, or after it was set aside whole; what the broker will never take is set aside, not retried.
+until Kafka takes them again; the others are not held up, and of those the oldest message goes first. Laws: a message is
+acknowledged to the spool only after the broker acknowledged it, or after it was set aside whole; what the broker will
+never take is set aside, not retried.
 """
 
 import heapq
