@@ -12,6 +12,7 @@ from tocsin.commands.demo import demo
 from tocsin.commands.heartbeat import heartbeat
 from tocsin.commands.read import read
 from tocsin.commands.replay import replay
+from tocsin.commands.second_read import second_read
 from tocsin.commands.selftest import selftest
 from tocsin.commands.send import send
 from tocsin.commands.status import status
@@ -32,6 +33,7 @@ for command in (
     send,
     synth,
     read,
+    second_read,
     status,
     case,
     backup,

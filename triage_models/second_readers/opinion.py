@@ -1,7 +1,7 @@
 """What a second reader is asked and what it says."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -18,11 +18,13 @@ TIME_LIMIT_SECONDS = 1800.0
 
 @dataclass(frozen=True)
 class Opinion:
-    """Volumes in mL by the reader's own names, which are not the labels of this package."""
+    """What it found: volumes in mL by the reader's own names, which are not the labels of this package, or
+    probabilities by label."""
 
     reader: str
     licence: str
-    volumes_ml: Mapping[str, float]
+    volumes_ml: Mapping[str, float] = field(default_factory=dict)
+    probabilities: Mapping[str, float] = field(default_factory=dict)
 
 
 class SecondReader(Protocol):

@@ -75,4 +75,5 @@ TOTAL_SEGMENTATOR = Program(
     install_hint="pip install TotalSegmentator (it fetches its weights at the first run)",
 )
 
-SECOND_READERS: tuple[Program, ...] = (BLAST_CT, TOTAL_SEGMENTATOR)
+SECOND_READERS: Mapping[str, Program] = {"blast-ct": BLAST_CT, "totalsegmentator": TOTAL_SEGMENTATOR}
+"""By the name under which they are asked for."""

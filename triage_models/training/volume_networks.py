@@ -4,6 +4,7 @@ They are no part of the shipped model: a site with data and a GPU trains one wit
 the series resampled to a cube of heads' boxes in the brain window; output are the six labels of the series.
 """
 
+import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from torch.nn import functional
 
 from triage_models.datasets.case import Case
 from triage_models.framing import WINDOW_HU, clip_window, cut, head_box
+from triage_models.errors import ManifestError
 from triage_models.labels import LABELS
+from triage_models.reader import HeadSlice
 
 DEPTH, SIDE = 32, 96
 """Slices and pixels of the volume that the networks see."""
@@ -70,12 +73,11 @@ class _First(nn.Module):  # type: ignore[misc]  # torch is not installed where t
 VOLUME_NETWORKS: dict[str, Callable[[], nn.Module]] = {"resnet3d": _resnet, "densenet3d": _densenet, "vit3d": _vit}
 
 
-def volume_of(case: Case) -> NDArray[np.float32]:
-    """`[1, DEPTH, SIDE, SIDE]`, −1 to 1, foot to head; each slice framed as the slice network frames it."""
-    order = np.argsort(case.positions_mm)
+def volume_of(slices: Sequence[HeadSlice]) -> NDArray[np.float32]:
+    """`[1, DEPTH, SIDE, SIDE]`, −1 to 1, of slices from foot to head; each framed as the slice network frames it."""
     planes = []
-    for k in order:
-        windowed = clip_window(case.slices[k].voxels_hu)
+    for one in slices:
+        windowed = clip_window(one.voxels_hu)
         planes.append(cut(windowed, head_box(windowed).grown(_MARGIN), SIDE))
     stack = np.stack(planes)
     resampled = ndimage.zoom(stack, (DEPTH / len(stack), 1, 1), order=1, grid_mode=True, mode="nearest")
@@ -92,7 +94,7 @@ def fit_volumes(
     """
     torch.manual_seed(seed)
     network = VOLUME_NETWORKS[name]()
-    volumes = torch.from_numpy(np.stack([volume_of(case) for case in cases]))
+    volumes = torch.from_numpy(np.stack([volume_of(_foot_to_head(case)) for case in cases]))
     labels = torch.from_numpy(np.stack([case.labels for case in cases])).float()
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-4, weight_decay=0.02)
     losses = []
@@ -106,6 +108,29 @@ def fit_volumes(
         losses.append(float(loss.detach()))
     torch.save({"network": name, "state": network.state_dict()}, out)
     return losses
+
+
+def _foot_to_head(case: Case) -> list[HeadSlice]:
+    return [case.slices[k] for k in np.argsort(case.positions_mm)]
+
+
+def read_state(path: Path) -> tuple[str, nn.Module]:
+    """(name, network) of what `fit_volumes` wrote. Raises ManifestError for anything else."""
+    try:
+        kept = torch.load(path, weights_only=True)
+        name = kept["network"]
+        network = VOLUME_NETWORKS[name]()
+        network.load_state_dict(kept["state"])
+    except (OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, IndexError, RuntimeError) as error:
+        raise ManifestError(f"{path} is no state of a 3-D network ({type(error).__name__})") from error
+    return name, network.eval()
+
+
+def volume_probabilities(network: nn.Module, slices: Sequence[HeadSlice]) -> list[float]:
+    """By label, of slices from foot to head; as the network gives them, not calibrated."""
+    with torch.no_grad():
+        logits: Tensor = network(torch.from_numpy(volume_of(slices))[None])
+    return [float(value) for value in logits[0].sigmoid()]
 
 
 def _jittered(volumes: Tensor) -> Tensor:

@@ -90,4 +90,4 @@ def test_volume_is_right_anterior_superior(tmp_path: Path) -> None:
 
 
 def test_every_second_reader_names_its_terms() -> None:
-    assert all("Apache-2.0" in reader.licence and "no" in reader.licence for reader in SECOND_READERS)
+    assert all("Apache-2.0" in reader.licence and "no" in reader.licence for reader in SECOND_READERS.values())

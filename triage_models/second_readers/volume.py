@@ -1,0 +1,37 @@
+"""A site's own 3-D network, trained with `tocsin model train-volume`, as a second reader."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from triage_models.errors import InferenceFailed, RuntimeUnavailable
+from triage_models.labels import LABELS
+from triage_models.reader import HeadSlice
+from triage_models.second_readers.opinion import Opinion
+
+
+@dataclass(frozen=True)
+class VolumeReader:
+    """Reads a whole series with the network whose state is in a file; needs the `train` extra."""
+
+    state: Path
+    name: str = "3-D network"
+    licence: str = "the site's own; not calibrated, no medical device"
+
+    def is_available(self) -> bool:
+        """True when torch and MONAI are installed."""
+        return find_spec("torch") is not None and find_spec("monai") is not None
+
+    def read(self, slices: Sequence[HeadSlice], spacing_mm: float, work: Path) -> Opinion:
+        """The network's six probabilities, as they come; see `SecondReader.read`."""
+        if not self.is_available():
+            raise RuntimeUnavailable("a 3-D network needs the `train` extra: pip install 'tocsin[train]'")
+        from triage_models.training.volume_networks import read_state, volume_probabilities
+
+        name, network = read_state(self.state)
+        values = volume_probabilities(network, slices)
+        if not all(0 <= value <= 1 for value in values):
+            raise InferenceFailed(f"{self.state.name} answers with what is no probability")
+        found = {label: round(value, 4) for label, value in zip(LABELS, values, strict=True)}
+        return Opinion(f"{name} ({self.state.name})", self.licence, probabilities=found)
