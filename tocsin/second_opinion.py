@@ -12,7 +12,7 @@ import numpy as np
 from streams.contracts.slices import SliceAccepted
 from streams.geometry import AXIAL_COSINE, position_mm
 from streams.reading import PixelWork
-from tocsin.offline import Frame
+from tocsin.offline import Refusal, load
 from triage_models.errors import ModelError
 from triage_models.reader import HeadSlice
 from triage_models.second_readers.opinion import Opinion, SecondReader
@@ -37,22 +37,34 @@ class NoVolume(Exception):
     """A series does not make a volume; the text says why."""
 
 
-def second_opinions(frames: Iterable[Frame], reader: SecondReader) -> Iterator[SecondOpinion]:
-    """One for each series; a series that fails does not stop the others."""
-    by_series: dict[str, list[Frame]] = {}
-    for frame in frames:
-        by_series.setdefault(frame.header.series_key, []).append(frame)
-    for series_key, series in by_series.items():
-        volume: list[HeadSlice] = []
-        try:
-            volume, spacing_mm = volume_of(series)
-            with tempfile.TemporaryDirectory(prefix="tocsin-second-") as work:
-                yield SecondOpinion(series_key, len(volume), reader.read(volume, spacing_mm, Path(work)))
-        except (NoVolume, ModelError) as error:
-            yield SecondOpinion(series_key, len(volume), None, str(error))
+def second_opinions(files: Iterable[Path], reader: SecondReader) -> Iterator[SecondOpinion | Refusal]:
+    """One for each series, and every file that is not in one; a series that fails does not stop the others.
+
+    Files are opened twice: the pixels of one series are in memory at a time.
+    """
+    of_series: dict[str, dict[Path, None]] = {}
+    for path in files:
+        for found in load(path):
+            if isinstance(found, Refusal):
+                yield found
+            else:
+                of_series.setdefault(found[0].header.series_key, {})[path] = None
+    for series_key, paths in of_series.items():
+        yield _second_opinion(series_key, paths, reader)
 
 
-def volume_of(frames: Iterable[Frame]) -> tuple[list[HeadSlice], float]:
+def _second_opinion(series_key: str, paths: Iterable[Path], reader: SecondReader) -> SecondOpinion:
+    volume: list[HeadSlice] = []
+    loaded = (found for path in paths for found in load(path) if not isinstance(found, Refusal))
+    try:
+        volume, spacing_mm = volume_of((f.header, pixels) for f, pixels in loaded if f.header.series_key == series_key)
+        with tempfile.TemporaryDirectory(prefix="tocsin-second-") as work:
+            return SecondOpinion(series_key, len(volume), reader.read(volume, spacing_mm, Path(work)))
+    except (NoVolume, ModelError) as error:
+        return SecondOpinion(series_key, len(volume), None, str(error))
+
+
+def volume_of(frames: Iterable[tuple[SliceAccepted, bytes]]) -> tuple[list[HeadSlice], float]:
     """(slices from foot to head, rows to posterior and columns to the patient's left; mm from one to the next).
 
     Raises:
@@ -60,10 +72,10 @@ def volume_of(frames: Iterable[Frame]) -> tuple[list[HeadSlice], float]:
     """
     pixels = PixelWork(_Nowhere())
     placed: dict[float, HeadSlice] = {}
-    for frame in frames:
-        position, looked = position_mm(frame.header), pixels.look(frame.header, frame.pixels)
+    for header, encoded in frames:
+        position, looked = position_mm(header), pixels.look(header, encoded)
         if looked.slice is not None and position is not None:
-            placed.setdefault(round(position / SAME_PLACE_MM) * SAME_PLACE_MM, _upright(frame.header, looked.slice))
+            placed.setdefault(round(position / SAME_PLACE_MM) * SAME_PLACE_MM, _upright(header, looked.slice))
     if len(placed) < LEAST_SLICES:
         raise NoVolume(f"only {len(placed)} slices may be read and have a place; at least {LEAST_SLICES} make a volume")
     positions = sorted(placed)

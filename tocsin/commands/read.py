@@ -44,7 +44,7 @@ def read(
         raise typer.BadParameter("choose one of --json and --csv")
     if not window[0] < window[1]:
         raise typer.BadParameter("black must stand for less than white", param_hint="--window")
-    files = _files(paths)
+    files = files_of(paths)
     try:
         reader, _ = open_reader(model)
         threshold = reader.manifest.thresholds.slice.value
@@ -56,7 +56,7 @@ def read(
         raise typer.Exit(1)
 
 
-def _files(paths: list[Path]) -> Iterator[Path]:
+def files_of(paths: list[Path]) -> Iterator[Path]:
     """The files, those of a folder in order; also what looks like one and cannot be read, for it to be said."""
     for path in paths:
         if not path.exists():
@@ -103,7 +103,7 @@ class _Lines:
         self._threshold, self._series = threshold, 0
 
     def refused(self, refusal: Refusal) -> None:
-        out.print(f"{_printable(refusal.path)}  not read: {refusal.reason} ({refusal.comment})", markup=False)
+        out.print(f"{printable(refusal.path)}  not read: {refusal.reason} ({refusal.comment})", markup=False)
 
     def series(self, result: SeriesResult) -> None:
         self._series += 1
@@ -121,10 +121,10 @@ class _Lines:
 def _name(slice_: SliceResult) -> str:
     header = slice_.frame.header
     frame = f" frame {header.frame_number}" if header.number_of_frames > 1 else ""
-    return f"{_printable(slice_.frame.path)}{frame}"
+    return f"{printable(slice_.frame.path)}{frame}"
 
 
-def _printable(path: Path) -> str:
+def printable(path: Path) -> str:
     """A file's name on one line, whatever is in it."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(path))
 
@@ -154,7 +154,7 @@ _VERDICTS = {
 def _files_of(result: SeriesResult) -> str:
     """Which files a series is made of: the one, or how many and the first."""
     paths = sorted({slice_.frame.path for slice_ in result.slices})
-    first = _printable(Path(paths[0].name))
+    first = printable(Path(paths[0].name))
     return first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
 
 

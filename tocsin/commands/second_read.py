@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from tocsin.commands.read import load_files
+from tocsin.commands.read import files_of, printable
 from tocsin.console import err, out
 from tocsin.errors import BadRequest
+from tocsin.offline import Refusal
 from tocsin.second_opinion import SecondOpinion, second_opinions
 from triage_models.second_readers.opinion import SecondReader
 from triage_models.second_readers.programs import SECOND_READERS
@@ -25,19 +26,21 @@ def second_read(
     Exit status 0 when every series was read, 1 when one was not; 2 for a bad command line. What is asked is not on the
     way of any alert: it takes minutes on a CPU.
     """
-    asked = reader_of(reader)
-    frames, refusals = load_files(paths)
-    for refusal in refusals:
-        err.print(f"{refusal.path}  not read: {refusal.reason} ({refusal.comment})", markup=False)
-    opinions = list(second_opinions(frames, asked))
+    asked, all_read = reader_of(reader), True
+    opinions: list[SecondOpinion] = []
+    for found in second_opinions(files_of(paths), asked):
+        if isinstance(found, Refusal):
+            err.print(f"{printable(found.path)}  not read: {found.reason} ({found.comment})", markup=False)
+            continue
+        opinions.append(found)
+        all_read = all_read and found.opinion is not None
+        if not as_json:
+            out.print(_line(found), markup=False)
     if as_json:
         out.print_json(json.dumps([_document(one) for one in opinions]))
-    else:
-        for one in opinions:
-            out.print(_line(one), markup=False)
     if not opinions:
         err.print("No slice was found.")
-    if not opinions or any(one.opinion is None for one in opinions):
+    if not opinions or not all_read:
         raise typer.Exit(1)
 
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from triage_models.datasets.case import Case
-from triage_models.framing import WINDOW_HU, clip_window, cut, head_box
 from triage_models.errors import ManifestError
+from triage_models.framing import WINDOW_HU, clip_window, cut, head_box
 from triage_models.labels import LABELS
 from triage_models.reader import HeadSlice
 
