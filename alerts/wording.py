@@ -21,6 +21,7 @@ from streams.contracts.findings import (
     FindingProduced,
     FindingReason,
     FindingStatus,
+    MidlineShift,
     Outcome,
     Side,
     SliceReason,
@@ -283,11 +284,23 @@ MOST_HU = 80.0
 
 
 def measurement_words(finding: FindingProduced) -> list[str]:
-    """A line per bleed that was measured: side, volume with its uncertainty, size, density, and the images it is in."""
+    """A line per bleed that was measured (side, volume with its uncertainty, size, density, and the images it is in),
+    and one for the midline shift."""
     if finding.measurements is None:
         return []
     so_far = " so far" if finding.closed_by is None else ""
-    return [_measured_words(bleed, so_far) for bleed in finding.measurements.bleeds]
+    lines = [_measured_words(bleed, so_far) for bleed in finding.measurements.bleeds]
+    shift = finding.measurements.midline_shift
+    return lines if shift is None else [*lines, f"{_shift_words(shift)}{so_far}"]
+
+
+def _shift_words(shift: MidlineShift) -> str:
+    return f"midline shift, {towards_words(shift.towards)}: {estimate_words(shift.shift_mm, 'mm')}"
+
+
+def towards_words(side: Side) -> str:
+    """``to the left``; the side may be unknown."""
+    return f"to the {SIDES[side]}" if side in (Side.LEFT, Side.RIGHT) else SIDES[side]
 
 
 def _measured_words(bleed: BleedMeasured, so_far: str) -> str:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 
 from streams import geometry
-from streams.contracts.findings import BleedMeasured, Estimate, KeySlice, Measurements, Side
+from streams.contracts.findings import BleedMeasured, Estimate, KeySlice, Measurements, MidlineShift, Side
 from streams.pictures import Picture, png
 from streams.series_state import FrameRecord, SeriesState, UnitReading
 from triage_models.bleeds import BleedMeasurement, Measured
 from triage_models.labels import LABELS, TYPES
 from triage_models.midline import CENTRAL_SHARE, ImageSide, side_of
+from triage_models.midline_shift import MidlineMeasurement
 from triage_models.reader import Reader, SeriesScore, SliceReading
 
 KEY_SLICES = 3
@@ -67,9 +68,27 @@ def measurements(state: SeriesState, reader: Reader, score: SeriesScore) -> Meas
         return None
     likely = dict(zip(LABELS, score.probabilities, strict=True))
     leading = max(TYPES, key=lambda name: likely[name])
-    bleeds = reader.measure([(place_mm(state, unit), unit.reading) for unit in units])
+    readings = [(place_mm(state, unit), unit.reading) for unit in units]
+    bleeds = reader.measure(readings)
     worth = [bleed for bleed in bleeds if bleed.type == leading or likely[bleed.type] >= WORTH_MEASURING]
-    return Measurements(bleeds=tuple(_bleed(state, units, bleed) for bleed in worth))
+    return Measurements(
+        bleeds=tuple(_bleed(state, units, bleed) for bleed in worth),
+        midline_shift=_midline_shift(state, units, reader.measure_midline(readings)),
+    )
+
+
+def _midline_shift(
+    state: SeriesState, units: Sequence[UnitReading], found: MidlineMeasurement | None
+) -> MidlineShift | None:
+    """Only what is off the middle whatever the error: a small shift would be taken for one that was seen."""
+    if found is None or not found.is_certain:
+        return None
+    unit = units[found.slice]
+    return MidlineShift(
+        shift_mm=_estimate(found.distance_mm),
+        towards=geometry.side_of_image(state.frames[unit.members[0]].row_cosine_x, found.towards),
+        position_mm=place_mm(state, unit),
+    )
 
 
 def _bleed(state: SeriesState, units: Sequence[UnitReading], bleed: BleedMeasurement) -> BleedMeasured:

@@ -55,7 +55,14 @@ def _sees(m: Manifest) -> str:
 def _says(m: Manifest) -> str:
     return (
         f"Six calibrated probabilities ({', '.join(m.labels)}), a heat map, areas per type, and a series score that is "
-        "valid on any part of a series in any order."
+        "valid on any part of a series in any order." + _shift(m)
+    )
+
+
+def _shift(m: Manifest) -> str:
+    fit = m.measurements.midline_shift_mm
+    return (
+        "" if fit is None else f" A midline shift, where it can be measured: {fit.low:+g} to {fit.high:+g} mm (95 %)."
     )
 
 

@@ -19,6 +19,7 @@ from triage_models.framing import Box, clip_window, cut, head_box, paste
 from triage_models.labels import LABELS, TYPES
 from triage_models.manifest import Manifest, load_manifest, network_bytes
 from triage_models.midline import Midline, enclosed, head_midline, shares
+from triage_models.midline_shift import Middle, MidlineMeasurement, Placed, find_middle, measure_midline
 from triage_models.ports import Array, Inference, Runtime, nonsense
 from triage_models.runtimes.onnx_cpu import OnnxCpu
 from triage_models.series_score import series_features, series_probabilities, stack_readings
@@ -54,8 +55,9 @@ class SliceReading(BaseModel):
     `probabilities` (no type above `any`) and calibrated `logits` in the order of LABELS; `embedding` int8 values;
     `heat_map_peak` (row, column) as fractions of the image; `peak_across`: its distance from the head's middle as a
     share of the head's width, negative to the image's left; `expected_mm2`: per type that is possible anywhere in the
-    slice the sum of the segmentation's probabilities, as an area; `brain_share`: how much of the head's box looks like
-    brain; `runtime`: which back end read it, `degraded`: another one should have.
+    slice the sum of the segmentation's probabilities, as an area; `middle`: where the middle of the brain is, if that
+    can be seen; `brain_share`: how much of the head's box looks like brain, `brain_mm2` as an area; `runtime`: which
+    back end read it, `degraded`: another one should have.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,7 +70,9 @@ class SliceReading(BaseModel):
     peak_across: float = 0.0
     findings: dict[str, TypeFinding]
     expected_mm2: dict[str, NotNegative] = {}
+    middle: Middle | None = None
     brain_share: Fraction
+    brain_mm2: NotNegative = 0.0
     runtime: str = ""
     degraded: bool = False
 
@@ -148,6 +152,11 @@ class Reader:
         """Volume, density, side and size of each type segmented in the readings, largest first."""
         return measure_bleeds([segmented(*pair) for pair in readings], self.manifest.measurements)
 
+    def measure_midline(self, readings: Sequence[tuple[float, SliceReading]]) -> MidlineMeasurement | None:
+        """How far the middle of the brain lies off the skull's; None where the readings do not show it."""
+        placed = [Placed(position, reading.brain_mm2, reading.middle) for position, reading in readings]
+        return measure_midline(placed, self.manifest.measurements.midline_shift_mm)
+
     def _read_batch(self, slices: Sequence[HeadSlice]) -> list[tuple[SliceReading, NDArray[np.uint8]]]:
         framed = [self._frame(s) for s in slices]
         batch = np.stack([square for square, _ in framed])[:, None]
@@ -176,7 +185,7 @@ class Reader:
         peak = np.unravel_index(int(heat.argmax()), heat.shape)
         down, across = ((float(i) + 0.5) / n for i, n in zip(peak, heat.shape, strict=True))
         inside, small = enclosed(square)
-        midline = head_midline(inside)
+        midline, brain_share = head_midline(inside), _brain_share(inside, small)
         reading = SliceReading(
             probabilities=tuple(round(float(p), 5) for p in probabilities),
             logits=tuple(round(float(v), 3) for v in calibrated),
@@ -186,7 +195,9 @@ class Reader:
             heat_map_peak_value=float(np.clip(heat.max(), 0, 1)),
             findings=_findings(s, square, box, segmentation, midline),
             expected_mm2=_expected_mm2(_cell_mm2(s, box, segmentation), segmentation),
-            brain_share=_brain_share(inside, small),
+            middle=find_middle(square, midline, _pixel_mm(s, box, square)),
+            brain_share=brain_share,
+            brain_mm2=round(brain_share * _box_mm2(s, box), 1),
             runtime=self.runtime.name,
             degraded=self.runtime.name != self.expected,
         )
@@ -234,8 +245,20 @@ def _from_middle(s: HeadSlice, box: Box, midline: Midline, down: float, across: 
     return round(float(column - (midline.top + (midline.bottom - midline.top) * row)), 4)
 
 
+def _pixel_mm(s: HeadSlice, box: Box, square: Array) -> tuple[float, float]:
+    """(between rows, between columns) of the square."""
+    return (
+        box.height * s.pixel_spacing_mm[0] / square.shape[0],
+        box.width * s.pixel_spacing_mm[1] / square.shape[1],
+    )
+
+
 def _cell_mm2(s: HeadSlice, box: Box, segmentation: Array) -> float:
-    return float(box.height * s.pixel_spacing_mm[0] * box.width * s.pixel_spacing_mm[1] / segmentation[0].size)
+    return _box_mm2(s, box) / float(segmentation[0].size)
+
+
+def _box_mm2(s: HeadSlice, box: Box) -> float:
+    return float(box.height * s.pixel_spacing_mm[0] * box.width * s.pixel_spacing_mm[1])
 
 
 def _expected_mm2(cell_mm2: float, segmentation: Array) -> dict[str, float]:

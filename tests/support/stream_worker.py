@@ -27,6 +27,7 @@ from tests.support.slices import START, STUDY, key, ledger, soft_tissue, stored
 from triage_models.bleeds import BleedMeasurement
 from triage_models.errors import InferenceFailed
 from triage_models.manifest import Threshold, Thresholds
+from triage_models.midline_shift import MidlineMeasurement
 from triage_models.reader import HeadSlice, SeriesScore, SliceReading
 
 PROVISIONAL, FINAL = 0.9, 0.6
@@ -51,6 +52,7 @@ class FakeReader:
         self.reads = 0
         self.fails = False
         self.brain_share = 0.5
+        self.midline: MidlineMeasurement | None = None
 
     def read(self, slices: Sequence[HeadSlice]) -> list[tuple[SliceReading, np.ndarray]]:
         self.reads += 1
@@ -64,6 +66,9 @@ class FakeReader:
 
     def measure(self, readings: Sequence[tuple[float, SliceReading]]) -> list[BleedMeasurement]:
         return []
+
+    def measure_midline(self, readings: Sequence[tuple[float, SliceReading]]) -> MidlineMeasurement | None:
+        return self.midline
 
     def _reading(self, s: HeadSlice) -> SliceReading:
         seen = float(s.voxels_hu.max())

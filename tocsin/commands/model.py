@@ -99,6 +99,9 @@ def make_set(
     cases: Annotated[int, typer.Option(min=1, help="number of series")] = 100,
     first_seed: Annotated[int, typer.Option(help="never use a seed that a model was trained on")] = 900_000_000,
     setting: Annotated[str, typer.Option(help="standard or shifted")] = "shifted",
+    mass_effect: Annotated[
+        bool, typer.Option(help="bleeds of one side move the middle of the brain by up to 16 mm")
+    ] = False,
 ) -> None:
     """Generate a labelled synthetic set for `tocsin evaluate` and `tocsin calibrate`."""
     from triage_models.datasets.case import write_case
@@ -108,7 +111,7 @@ def make_set(
     target.mkdir(parents=True, exist_ok=True)
     with _model_errors():
         for seed in range(first_seed, first_seed + cases):
-            write_case(target, seed, "shifted" if setting == "shifted" else "standard")
+            write_case(target, seed, "shifted" if setting == "shifted" else "standard", mass_effect=mass_effect)
     err.print(f"{cases} series are in {target}.")
 
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from triage_models.errors import DatasetError
 from triage_models.labels import LABELS, TYPES
 from triage_models.reader import HeadSlice
-from triage_models.synthetic.series import Setting, generate
+from triage_models.synthetic.series import Setting, generate, shift_of_seed_mm
 from triage_models.synthetic.truth import longest_mm, mean_hu
 
 _EXTENT_MM = 160.0
+_BLEED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Case:
 
     `slices` in the order of `positions_mm` `[S]`; `slice_labels` bool `[S, 6]` or None when only the series is
     labelled; `labels` bool `[6]`; `volumes_ml`, `diameters_mm` (longest in a slice) and `mean_hu` (0–80) per type when
-    known; `kernel` and `thickness_mm` for subgroups.
+    known; `midline_shift_mm` positive towards the image's right, None when not known; `kernel` and `thickness_mm` for
+    subgroups.
     """
 
     name: str
@@ -39,19 +41,35 @@ class Case:
     areas_mm2: NDArray[np.float64] | None = None
     diameters_mm: dict[str, float] = field(default_factory=dict)
     mean_hu: dict[str, float] = field(default_factory=dict)
+    midline_shift_mm: float | None = None
 
     def without_pixels(self) -> "Case":
         """The same truth, lighter."""
         return replace(self, slices=())
 
 
-def write_case(folder: Path, seed: int, setting: Setting, *, bleed_share: float = 0.5, side: int = 224) -> Path:
-    """Generates one case: bleed, thickness and orientation follow from the seed."""
-    rng = np.random.default_rng([seed, 99])
-    bleed = str(rng.choice(TYPES)) if rng.random() < bleed_share else None
-    thickness = float(rng.choice([2.5, 3.0, 4.0, 5.0, 5.0, 5.0, 5.0, 6.0]))
+def write_case(
+    folder: Path,
+    seed: int,
+    setting: Setting,
+    *,
+    bleed_share: float = _BLEED_SHARE,
+    side: int = 224,
+    mass_effect: bool = False,
+) -> Path:
+    """Generates one case: bleed, thickness and orientation follow from the seed; `mass_effect` as `generate` has it."""
+    bleed, thickness = _asked(seed, bleed_share)
     count = int(np.ceil(_EXTENT_MM / thickness))
-    s = generate(seed, bleed, slices=count, thickness_mm=thickness, shape=(side, side), setting=setting, averaged=False)
+    s = generate(
+        seed,
+        bleed,
+        slices=count,
+        thickness_mm=thickness,
+        shape=(side, side),
+        setting=setting,
+        averaged=False,
+        mass_effect=mass_effect,
+    )
     areas = np.stack([(s.masks == k).sum((1, 2)) for k in range(1, 6)], 1) * np.prod(s.pixel_spacing_mm)
     path = folder / f"case-{seed:08d}.npz"
     partial = path.with_suffix(".partial")
@@ -67,9 +85,17 @@ def write_case(folder: Path, seed: int, setting: Setting, *, bleed_share: float 
             volumes_ml=np.array([s.volumes_ml[name] for name in TYPES]),
             diameters_mm=np.array([longest_mm(s, code) for code in range(1, 6)]),
             mean_hu=np.array([mean_hu(s, code) for code in range(1, 6)]),
+            midline_shift_mm=np.array(s.midline_shift_mm),
         )
     partial.replace(path)
     return path
+
+
+def _asked(seed: int, bleed_share: float) -> tuple[str | None, float]:
+    """(bleed, thickness) of the case of a seed."""
+    rng = np.random.default_rng([seed, 99])
+    bleed = str(rng.choice(TYPES)) if rng.random() < bleed_share else None
+    return bleed, float(rng.choice([2.5, 3.0, 4.0, 5.0, 5.0, 5.0, 5.0, 6.0]))
 
 
 def read_case(path: Path) -> Case:
@@ -90,6 +116,7 @@ def read_case(path: Path) -> Case:
             areas_mm2=data["areas_mm2"].astype(np.float64),
             diameters_mm=_per_type(data, "diameters_mm"),
             mean_hu=_per_type(data, "mean_hu"),
+            midline_shift_mm=_midline_shift_mm(path, data, voxels.shape[1:], column),
         )
 
 
@@ -97,6 +124,19 @@ def _per_type(data: Mapping[str, NDArray[np.float64]], name: str) -> dict[str, f
     """What is known of the types that are there; a set that was made before this was recorded knows nothing."""
     values = data[name] if name in data else np.full(len(TYPES), np.nan)
     return {label: float(value) for label, value in zip(TYPES, values, strict=True) if np.isfinite(value)}
+
+
+def _midline_shift_mm(
+    path: Path, data: Mapping[str, NDArray[np.float64]], shape: tuple[int, int], pixel_mm: float
+) -> float | None:
+    """As recorded; of a set that was made before this was recorded, from the seed."""
+    if "midline_shift_mm" in data:
+        return float(data["midline_shift_mm"])
+    seed = int(path.stem.removeprefix("case-"))
+    bleed, _ = _asked(seed, _BLEED_SHARE)
+    settings: tuple[Setting, ...] = ("shifted", "standard")
+    found = (shift_of_seed_mm(seed, bleed, shape=shape, setting=name, pixel_mm=pixel_mm) for name in settings)
+    return next((shift for shift in found if shift is not None), None)
 
 
 def synthetic_cases(folder: Path) -> Iterator[Case]:

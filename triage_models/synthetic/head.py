@@ -17,6 +17,7 @@ from triage_models.synthetic.lesions import (
     Place,
     falx_exists,
     lesions_for,
+    mass_effect_of,
     tentorium_exists,
     tentorium_height,
 )
@@ -94,6 +95,16 @@ class Frames:
     wrinkle_mm: Field
 
 
+@dataclass(frozen=True)
+class Located:
+    """Where points of a head are in the template: `skull_mm` and `brain_mm` `[3, ...]`; `depth_mm` below the inner
+    table."""
+
+    skull_mm: Field
+    depth_mm: Field
+    brain_mm: Field
+
+
 def make_head(rng: np.random.Generator, bleed: str | None, *, shifted: bool) -> Head:
     """A head with the bleed asked for; `shifted` widens every range (another population, for validation)."""
     age = between(rng, 0, 1)
@@ -101,6 +112,17 @@ def make_head(rng: np.random.Generator, bleed: str | None, *, shifted: bool) -> 
     if chance(rng, 0.3 if bleed else 0.08):
         shape = _swollen(rng, shape)
     return Head(shape, tissue, lesions_for(rng, bleed), mimics_for(rng, bleed))
+
+
+def with_mass_effect(rng: np.random.Generator, head: Head) -> Head:
+    """The head with its middle moved away from a bleed that lies to one side, and the ventricle on that side narrowed;
+    the same head where there is none."""
+    effect = mass_effect_of(rng, head.lesions)
+    if effect is None:
+        return head
+    share = effect.shift_mm / 16
+    shape = replace(head.shape, ventricle_side=0.2 * effect.towards * share)
+    return replace(head, shape=shape, lesions=Lesions((*head.lesions.items, effect)))
 
 
 def _swollen(rng: np.random.Generator, shape: Shape) -> Shape:
@@ -209,6 +231,14 @@ def frames_of(head: Head, points_mm: Field) -> Frames:
     skull = scaled + np.stack([f.at(points_mm) for f in shape.broad]) * np.float32(shape.broad_mm)
     wrinkle = np.stack([f.at(skull) for f in shape.fine]) * np.float32(shape.fine_mm)
     return Frames(np.asarray(skull, np.float32), np.asarray(wrinkle, np.float32))
+
+
+def located(head: Head, points_mm: Field) -> Located:
+    """The skull's and the displaced brain's place of points (RAS mm, `[3, ...]`)."""
+    frames = frames_of(head, points_mm)
+    skull = frames.skull_mm
+    depth = -atlas().sample("cavity_mm", skull)
+    return Located(skull, depth, _brain_frame(head, frames, depth, _outward(skull)))
 
 
 def _outward(skull: Field) -> Field:

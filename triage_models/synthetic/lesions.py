@@ -456,6 +456,48 @@ def subarachnoid_blood(rng: np.random.Generator) -> SubarachnoidBlood:
 
 
 @dataclass(frozen=True)
+class MassEffect:
+    """What a bleed of one side does to the whole brain: its middle is moved to the other side, under a falx that stays.
+
+    `towards` -1 or 1: the x that it is moved to; most of it reaches what lies 36 mm below the inner table.
+    """
+
+    code: int
+    towards: float
+    shift_mm: float
+
+    def push(self, skull_mm: Field, depth_mm: Field, outward: Field) -> Field:
+        """Sideways, less towards the vault and near the inner table."""
+        out = np.zeros_like(skull_mm)
+        height = np.exp(-(((skull_mm[2] - 10) / 60) ** 2))
+        out[0] = -self.towards * self.shift_mm * smoothstep(depth_mm, 0, 36) * height
+        return out
+
+    def blood(self, place: Place) -> tuple[Field, Field]:
+        """None: it is not blood."""
+        nothing = np.zeros_like(place.depth_mm)
+        return nothing, nothing
+
+
+def mass_effect_of(rng: np.random.Generator, lesions: "Lesions", most_mm: float = 16.0) -> MassEffect | None:
+    """Away from the first bleed that lies to one side, by anything up to `most_mm`; None without such a bleed."""
+    for lesion in lesions.items:
+        side = _lateral(lesion)
+        if side:
+            return MassEffect(lesion.code, -side, between(rng, 0.0, most_mm))
+    return None
+
+
+def _lateral(lesion: Lesion) -> float:
+    """The side (-1 or 1) of a lesion that has mass and lies to one; else 0."""
+    if isinstance(lesion, Shell):
+        return float(np.sign(lesion.direction[0])) if abs(lesion.direction[0]) > 0.3 else 0.0
+    if isinstance(lesion, Clot):
+        return float(np.sign(lesion.centre_mm[0])) if abs(lesion.centre_mm[0]) > 10 else 0.0
+    return 0.0
+
+
+@dataclass(frozen=True)
 class Lesions:
     """All bleeds of one head."""
 

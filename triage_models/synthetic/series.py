@@ -10,7 +10,18 @@ from scipy import ndimage
 from triage_models.errors import GenerationFailed
 from triage_models.labels import LABELS, TYPES
 from triage_models.synthetic.atlas import Field
-from triage_models.synthetic.head import AIR_HU, Frames, Head, Rendered, frames_of, make_head, may_hold_head, render
+from triage_models.synthetic.head import (
+    AIR_HU,
+    Frames,
+    Head,
+    Rendered,
+    frames_of,
+    make_head,
+    may_hold_head,
+    render,
+    with_mass_effect,
+)
+from triage_models.synthetic.midline import midline_shift_mm
 from triage_models.synthetic.randomness import between
 from triage_models.synthetic.scanner import Scanner, acquire, add_table, noisy, scanner
 
@@ -21,6 +32,7 @@ _COARSE = 4
 _MASK_FRACTION = 0.4
 _LEAST_ML = 0.5
 _LEAST_SLICE_MM2 = 18.0
+_SAME_PIXEL_MM = 1e-9
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,8 @@ class SyntheticSeries:
     `voxels_hu` int16 `[S, H, W]`, rows run to posterior, columns to patient left; `masks` uint8 of the same shape,
     the index in LABELS of the bleed (0 none); `labels` bool `[S, 6]`; `brain` float `[S]`: share of the slice's
     area that is brain; `positions_mm` along the slice normal, ascending from foot to head; `origins_mm` the
-    DICOM (LPS) position of each slice's first voxel; `volumes_ml` per label.
+    DICOM (LPS) position of each slice's first voxel; `volumes_ml` per label; `midline_shift_mm` positive towards the
+    image's right (`triage_models.synthetic.midline`).
     """
 
     seed: int
@@ -50,6 +63,7 @@ class SyntheticSeries:
     kernel: str
     kvp: int
     volumes_ml: dict[str, float]
+    midline_shift_mm: float
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,7 @@ class _Look:
     setting: Setting
     field_of_view_mm: tuple[float, float] = (205.0, 260.0)
     single_plane: bool = False
+    mass_effect: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,18 +99,22 @@ def generate(
     shape: tuple[int, int] = (512, 512),
     setting: Setting = "standard",
     averaged: bool = True,
+    mass_effect: bool = False,
 ) -> SyntheticSeries:
     """A series with the bleed present (or with none), the same for the same arguments.
 
     `averaged`: thick slices are the mean of two planes (twice the time); else only bone is averaged over the slice.
+    `mass_effect`: a bleed that lies to one side moves the middle of the brain by 0 to 16 mm; else bleeds of a side
+    hardly move it.
     Raises GenerationFailed when no attempt places at least 0.5 mL of the bleed in the slices.
     """
     if bleed is not None and bleed not in TYPES:
         raise ValueError(f"{bleed!r} is none of {TYPES}")
     positions = (np.arange(slices, dtype=np.float32) - (slices - 1) / 2) * thickness_mm
+    look = _Look(positions, thickness_mm, shape, setting, single_plane=not averaged, mass_effect=mass_effect)
     for attempt in range(_ATTEMPTS):
-        rng = np.random.default_rng([seed, attempt, 0 if bleed is None else LABELS.index(bleed)])
-        series = _once(rng, bleed, _Look(positions, thickness_mm, shape, setting, single_plane=not averaged))
+        rng = _randomness(seed, attempt, bleed)
+        series = _once(rng, bleed, look)
         if bleed is None or (series.volumes_ml[bleed] >= _LEAST_ML and series.labels[:, LABELS.index(bleed)].any()):
             return replace(series, seed=seed)
     raise GenerationFailed(f"seed {seed}: no {bleed} bleed inside {slices} slices of {thickness_mm} mm")
@@ -111,15 +130,47 @@ def generate_at(
     setting: Setting = "standard",
 ) -> SyntheticSeries:
     """Slices of one head at chosen positions, for training: the bleed is in the head, not in every slice."""
-    rng = np.random.default_rng([seed, 0, 0 if bleed is None else LABELS.index(bleed)])
+    rng = _randomness(seed, 0, bleed)
     look = _Look(np.asarray(positions_mm, np.float32), thickness_mm, shape, setting, (205.0, 225.0), single_plane=True)
     return replace(_once(rng, bleed, look), seed=seed)
 
 
-def _once(rng: np.random.Generator, bleed: str | None, look: _Look) -> SyntheticSeries:
-    shifted, shape = look.setting == "shifted", look.shape
+def shift_of_seed_mm(
+    seed: int, bleed: str | None, *, shape: tuple[int, int], setting: Setting, pixel_mm: float
+) -> float | None:
+    """The midline shift of a series that `generate` made before, without rendering it.
+
+    Which of the attempts it was is told by the size of its pixels; None when it was none of them.
+    """
+    look = _Look(np.zeros(0, np.float32), 5.0, shape, setting)
+    for attempt in range(_ATTEMPTS):
+        head, _, geometry = _set_up(_randomness(seed, attempt, bleed), bleed, look)
+        if abs(geometry.pixel_mm - pixel_mm) < _SAME_PIXEL_MM:
+            return _shift_mm(head, geometry)
+    return None
+
+
+def _randomness(seed: int, attempt: int, bleed: str | None) -> np.random.Generator:
+    return np.random.default_rng([seed, attempt, 0 if bleed is None else LABELS.index(bleed)])
+
+
+def _set_up(rng: np.random.Generator, bleed: str | None, look: _Look) -> tuple[Head, Scanner, _Geometry]:
+    shifted = look.setting == "shifted"
     head, device = make_head(rng, bleed, shifted=shifted), scanner(rng, shifted=shifted)
-    geometry = _geometry(rng, look)
+    if look.mass_effect:
+        head = with_mass_effect(rng.spawn(1)[0], head)
+    return head, device, _geometry(rng, look)
+
+
+def _shift_mm(head: Head, g: _Geometry) -> float:
+    along, down, _ = _axes(g.tilt)
+    to_head = g.rotation * np.array([-1, -1, 1], np.float32)
+    return midline_shift_mm(head, to_head @ along, to_head @ down)
+
+
+def _once(rng: np.random.Generator, bleed: str | None, look: _Look) -> SyntheticSeries:
+    shape = look.shape
+    head, device, geometry = _set_up(rng, bleed, look)
     step = 2 if min(shape) >= 384 else 1
     hu, blood, brain = _render_stack(head, geometry, look, step)
     hu = acquire(rng, device, hu, geometry.pixel_mm * step)
@@ -129,7 +180,8 @@ def _once(rng: np.random.Generator, bleed: str | None, look: _Look) -> Synthetic
     if device.table:
         hu = add_table(hu, rng)
     hu = noisy(rng, device, hu, geometry.pixel_mm, look.thickness_mm)
-    return _assemble(bleed, look, hu, blood, brain, geometry, device)
+    series = _assemble(bleed, look, hu, blood, brain, geometry, device)
+    return replace(series, midline_shift_mm=_shift_mm(head, geometry))
 
 
 def _geometry(rng: np.random.Generator, look: _Look) -> _Geometry:
@@ -266,4 +318,5 @@ def _assemble(
         kernel=device.kernel,
         kvp=device.kvp,
         volumes_ml=volumes,
+        midline_shift_mm=0.0,
     )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from triage_models.bleeds import BleedMeasurement, measure_bleeds
+from triage_models.bleeds import BleedMeasurement
 from triage_models.datasets.case import Case
 from triage_models.labels import LABELS, TYPES
 from triage_models.manifest import (
@@ -25,7 +25,8 @@ from triage_models.manifest import (
     Threshold,
     Thresholds,
 )
-from triage_models.reader import Reader, SliceReading, segmented
+from triage_models.midline_shift import MidlineMeasurement
+from triage_models.reader import Reader, SliceReading
 from triage_models.series_score import series_features, series_probabilities
 from triage_models.training.measurement_fit import fit_measurements
 from triage_models.training.measures import order_statistic_threshold
@@ -43,7 +44,7 @@ _LEAST_SERIES_THRESHOLD = 0.02
 
 @dataclass(frozen=True)
 class ReadCase:
-    """A case after the network: positions `[S]`, logits `[S, 6]`, areas mm² `[S, 6]`, labels, bleeds as measured."""
+    """A case after the network: positions `[S]`, logits `[S, 6]`, areas mm² `[S, 6]`, labels, what was measured."""
 
     case_name: str
     positions_mm: Matrix
@@ -52,6 +53,7 @@ class ReadCase:
     slice_labels: NDArray[np.bool_] | None
     labels: NDArray[np.bool_]
     bleeds: tuple[BleedMeasurement, ...] = ()
+    midline: MidlineMeasurement | None = None
 
 
 def read_cases(reader: Reader, cases: Iterable[Case]) -> list[ReadCase]:
@@ -62,7 +64,7 @@ def read_cases(reader: Reader, cases: Iterable[Case]) -> list[ReadCase]:
 def read_case(reader: Reader, case: Case) -> ReadCase:
     """One case through the reader."""
     readings = [reading for reading, _ in reader.read(case.slices)]
-    slices = [segmented(float(p), r) for p, r in zip(case.positions_mm, readings, strict=True)]
+    placed = list(zip(case.positions_mm.tolist(), readings, strict=True))
     return ReadCase(
         case.name,
         case.positions_mm,
@@ -70,7 +72,8 @@ def read_case(reader: Reader, case: Case) -> ReadCase:
         np.array([areas_of(r) for r in readings]),
         case.slice_labels,
         case.labels,
-        tuple(measure_bleeds(slices, reader.manifest.measurements)),
+        tuple(reader.measure(placed)),
+        reader.measure_midline(placed),
     )
 
 
@@ -319,7 +322,14 @@ def recalibrated(reader: Reader, cases: Sequence[Case], *, alpha: float, seed: i
     scale = np.array([table[name].temperature for name in LABELS]), np.array([table[name].bias for name in LABELS])
     shifted = (np.clip(pictures / scale[0] + scale[1], -12, 12), truth)
     thresholds, quantiles = choose_thresholds(calibrated, heads, shifted, alpha=alpha, seed=seed, today=today)
-    measurements = fit_measurements([(case, one.bleeds) for case, one in zip(cases, read, strict=True)])
+    measurements = fit_measurements(
+        [(case, one.bleeds) for case, one in zip(cases, read, strict=True)],
+        [
+            (one.midline.shift_mm.value, case.midline_shift_mm)
+            for case, one in zip(cases, read, strict=True)
+            if one.midline is not None and case.midline_shift_mm is not None
+        ],
+    )
     return reader.manifest.model_copy(
         update={
             "calibration": table,

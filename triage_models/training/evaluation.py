@@ -17,7 +17,8 @@ from triage_models.manifest import Manifest
 from triage_models.reader import Reader
 from triage_models.training.calibration import ReadCase, arrival_orders, read_pictures, series_curve, series_outcome
 from triage_models.training.calibration import read_case as read_one
-from triage_models.training.measures import auc_interval, calibration_error, proportion_interval
+from triage_models.training.measures import auc_interval, calibration_error, named, proportion_interval
+from triage_models.training.midline_figures import midline_figures, midline_metrics
 
 Figures = dict[str, object]
 Matrix = NDArray[np.float64]
@@ -71,6 +72,7 @@ def report(reader: Reader, outcomes: Sequence[Outcome]) -> Figures:
             outcomes, manifest.thresholds.provisional.value, manifest.thresholds.provisional.alpha
         ),
         "volumes": _volume_figures(outcomes),
+        "midline_shift": midline_figures([(o.case.midline_shift_mm, o.read.midline) for o in outcomes]),
     }
 
 
@@ -89,6 +91,7 @@ def recorded(manifest: Manifest, figures: Mapping[str, Any], outcomes: Sequence[
     metrics["false_provisional_upper_95_in_one_order"] = one_order["upper_95"]
     if anytime["median_share_of_slices_when_told"] is not None:
         metrics["median_share_of_slices_when_told"] = anytime["median_share_of_slices_when_told"]
+    metrics |= midline_metrics(figures["midline_shift"])
     return manifest.model_copy(update={"metrics": metrics, "volume_errors": volume_errors(outcomes)})
 
 
@@ -141,21 +144,16 @@ def _slice_figures(outcomes: Sequence[Outcome], cut: float) -> Figures:
 
 
 def _label_figures(truth: NDArray[np.bool_], probability: Matrix) -> Figures:
-    auc = {name: _named(auc_interval(truth[:, i].astype(float), probability[:, i])) for i, name in enumerate(LABELS)}
+    auc = {name: named(auc_interval(truth[:, i].astype(float), probability[:, i])) for i, name in enumerate(LABELS)}
     return {"n": len(truth), "n_positive": {n: int(truth[:, i].sum()) for i, n in enumerate(LABELS)}, "auc": auc}
-
-
-def _named(triple: tuple[float, float, float]) -> dict[str, float | None]:
-    names = ("value", "low", "high")
-    return {name: None if np.isnan(v) else round(v, 4) for name, v in zip(names, triple, strict=True)}
 
 
 def _operating(truth: NDArray[np.bool_], score: Matrix, cut: float) -> Figures:
     above = score >= cut
     return {
         "threshold": cut,
-        "sensitivity": _named(proportion_interval(int((above & truth).sum()), int(truth.sum()))),
-        "specificity": _named(proportion_interval(int((~above & ~truth).sum()), int((~truth).sum()))),
+        "sensitivity": named(proportion_interval(int((above & truth).sum()), int(truth.sum()))),
+        "specificity": named(proportion_interval(int((~above & ~truth).sum()), int((~truth).sum()))),
         "calibration_error": round(calibration_error(truth.astype(float), score), 4),
         "reliability": _reliability(truth, score),
     }
@@ -185,7 +183,7 @@ def _by_volume(outcomes: Sequence[Outcome], cut: float) -> Figures:
             if o.case.labels[0] and low <= sum(o.case.volumes_ml.values()) < high and o.case.volumes_ml
         ]
         hits = sum(bool(o.probabilities[0] >= cut) for o in chosen)
-        out[f"{low:g}-{high:g}"] = {"n": len(chosen), "sensitivity": _named(proportion_interval(hits, len(chosen)))}
+        out[f"{low:g}-{high:g}"] = {"n": len(chosen), "sensitivity": named(proportion_interval(hits, len(chosen)))}
     return out
 
 
@@ -201,8 +199,8 @@ def _series_figures_short(group: Sequence[Outcome], cut: float) -> Figures:
     above = np.array([bool(o.probabilities[0] >= cut) for o in group])
     return {
         "n": len(group),
-        "sensitivity": _named(proportion_interval(int((above & truth).sum()), int(truth.sum()))),
-        "specificity": _named(proportion_interval(int((~above & ~truth).sum()), int((~truth).sum()))),
+        "sensitivity": named(proportion_interval(int((above & truth).sum()), int(truth.sum()))),
+        "specificity": named(proportion_interval(int((~above & ~truth).sum()), int((~truth).sum()))),
     }
 
 
@@ -286,4 +284,4 @@ def _within_interval(outcomes: Sequence[Outcome], name: str) -> dict[str, float 
         and bleed.volume_ml.low is not None
         and bleed.volume_ml.high is not None
     ]
-    return _named(proportion_interval(sum(told), len(told)))
+    return named(proportion_interval(sum(told), len(told)))

@@ -74,3 +74,9 @@ def order_statistic_threshold(maxima: Vector, alpha: float, confidence: float = 
     ranks = np.arange(1, n + 1)
     kept = np.flatnonzero(stats.beta.sf(1 - alpha, ranks, n - ranks + 1) >= confidence)
     return float(np.sort(maxima)[kept[0]]) if len(kept) else float("inf")
+
+
+def named(triple: tuple[float, float, float]) -> dict[str, float | None]:
+    """A value and its interval as JSON: None where it is not known."""
+    names = ("value", "low", "high")
+    return {name: None if np.isnan(v) else round(v, 4) for name, v in zip(names, triple, strict=True)}

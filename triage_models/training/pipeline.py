@@ -177,6 +177,10 @@ LIMITS = (
         "Small bleeds (under 3 cm² in a slice), thin subdurals, thin subarachnoid blood and bleeds at the skull base "
         "are often missed in a single slice."
     ),
+    (
+        "A midline shift is told only where the crests of the inner table and the symmetry of the frontal horns are "
+        "seen in several slices that agree: none told is none excluded."
+    ),
 )
 
 

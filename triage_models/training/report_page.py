@@ -33,6 +33,8 @@ def _parts(figures: dict[str, Any]) -> list[str]:
         "<h2>While slices arrive</h2>",
         _pairs(figures["anytime"]),
         *(f"<h2>{title}</h2>{_groups(figures[key])}" for title, key in _GROUPS),
+        "<h2>Midline shift</h2>",
+        _pairs(figures["midline_shift"]) if figures["midline_shift"] else "<p>No truth to compare with.</p>",
     ]
 
 
@@ -101,5 +103,5 @@ def _plain(value: Any) -> str:
     if isinstance(value, dict) and {"value", "low", "high"} <= set(value):
         return _interval(value)
     if isinstance(value, dict):
-        return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in value.items())
+        return ", ".join(f"{k.replace('_', ' ')} {_plain(v)}" for k, v in value.items())
     return "not available" if value is None else str(value)

@@ -21,6 +21,7 @@ from streams.contracts.findings import (
     FindingReason,
     FindingStatus,
     Measurements,
+    MidlineShift,
     Outcome,
     Side,
     SliceReason,
@@ -101,6 +102,19 @@ def test_measurements_carry_their_uncertainty_and_say_when_they_are_of_a_part() 
     part = a_finding(FindingStatus.PROVISIONAL).model_copy(update={"measurements": whole.measurements})
     assert "about 32 mL (14 to 70) so far" in wording.measurement_words(part)[0]
     assert wording.measurement_words(a_finding()) == []
+
+
+@pytest.mark.parametrize(
+    ("towards", "words"),
+    [
+        (Side.LEFT, "midline shift, to the left: about 7 mm (4 to 10)"),
+        (Side.UNKNOWN, "midline shift, side unknown: about 7 mm (4 to 10)"),
+    ],
+)
+def test_a_midline_shift_is_told_with_its_side_and_its_error(towards: Side, words: str) -> None:
+    shift = MidlineShift(shift_mm=Estimate(value=7.0, low=4.2, high=9.8), towards=towards, position_mm=30.0)
+    finding = a_finding().model_copy(update={"measurements": Measurements(midline_shift=shift)})
+    assert wording.measurement_words(finding) == [words]
 
 
 def test_blood_on_both_sides_is_left_and_right() -> None:

@@ -158,8 +158,14 @@ MEASURED = Measurements(
 def test_measurements_say_how_far_they_may_be_wrong(ward: Any, page: TestClient) -> None:
     ward.send(a_finding().model_copy(update={"measurements": MEASURED}))
     shown = text_of(page.get(f"/studies/{key('A')}").text)
-    for words in ("31 mL (22–40)", "59 HU", "9.3 mm", "12–20", "Midline shift 6.2 mm towards the right"):
+    for words in ("31 mL (22–40)", "59 HU", "9.3 mm", "12–20", "Midline shift 6.2 mm to the right, at 40 mm"):
         assert words in shown
+
+
+def test_a_shift_that_was_not_measured_is_not_called_none(ward: Any, page: TestClient) -> None:
+    ward.send(a_finding().model_copy(update={"measurements": MEASURED.model_copy(update={"midline_shift": None})}))
+    shown = text_of(page.get(f"/studies/{key('A')}").text)
+    assert "No midline shift could be measured with certainty: look for it yourself" in shown
 
 
 def test_what_was_not_seen_of_the_head_is_said() -> None:

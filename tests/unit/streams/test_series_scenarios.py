@@ -5,11 +5,14 @@ from datetime import timedelta
 
 import pytest
 
+from streams import geometry
 from streams.contracts.deadletters import DeadLetterReason
-from streams.contracts.findings import ClosedBy, FindingReason, Outcome, Side, SliceReason
+from streams.contracts.findings import ClosedBy, Estimate, FindingReason, Outcome, Side, SliceReason
 from streams.contracts.series import LedgerKind, RefusalReason
 from tests.support.slices import START, a_slice, key
 from tests.support.stream_worker import BLEED, CLEAN, DOUBTFUL, Worker
+from triage_models.bleeds import Measured
+from triage_models.midline_shift import MidlineMeasurement
 
 HEAD = range(1, 29)
 """28 slices of 5 mm: 135 mm of head."""
@@ -456,6 +459,38 @@ def test_a_positive_finding_carries_measurements_and_a_negative_none(worker: Wor
     scan(clean)
     clean.wait(3)
     assert clean.last.measurements is None
+
+
+def a_shift(value: float, half: float = 3.0) -> MidlineMeasurement:
+    return MidlineMeasurement(shift_mm=Measured(value=value, low=value - half, high=value + half), slice=13)
+
+
+@pytest.mark.parametrize(
+    ("row_cosine", "value", "side"),
+    [(1, 6.0, Side.LEFT), (1, -6.0, Side.RIGHT), (-1, 6.0, Side.RIGHT)],
+)
+def test_a_midline_shift_is_to_the_patients_side(worker: Worker, row_cosine: int, value: float, side: Side) -> None:
+    worker.reader.midline = a_shift(value)
+    orientation = (row_cosine, 0, 0, 0, row_cosine, 0)
+    worker.account(LedgerKind.OPENED)
+    for number in HEAD:
+        worker.send(a_slice(number, ImageOrientationPatient=orientation), BLEED if number == 14 else CLEAN)
+    worker.account(LedgerKind.RELEASED, len(HEAD))
+    worker.wait(3)
+    assert worker.last.measurements is not None
+    shift = worker.last.measurements.midline_shift
+    assert shift is not None
+    assert (shift.towards, shift.shift_mm) == (side, Estimate(value=6.0, low=3.0, high=9.0))
+    assert shift.position_mm == geometry.position_mm(a_slice(14, ImageOrientationPatient=orientation))
+
+
+@pytest.mark.parametrize("found", [None, a_shift(2.0)])
+def test_a_shift_that_is_not_certain_is_not_told(worker: Worker, found: MidlineMeasurement | None) -> None:
+    worker.reader.midline = found
+    scan(worker, bleeding=[14])
+    worker.wait(3)
+    assert worker.last.measurements is not None
+    assert worker.last.measurements.midline_shift is None
 
 
 def test_without_a_scale_nothing_is_measured(worker: Worker) -> None:

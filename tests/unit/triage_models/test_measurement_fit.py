@@ -6,7 +6,7 @@ import pytest
 from triage_models.bleeds import BleedMeasurement, Measured
 from triage_models.datasets.case import Case
 from triage_models.midline import ImageSide
-from triage_models.training.measurement_fit import fit_measurements, fit_offset, fit_power
+from triage_models.training.measurement_fit import fit_measurements, fit_offset, fit_power, fit_shift
 
 LOW_BY = 3.0
 
@@ -45,6 +45,25 @@ def test_density_is_shifted() -> None:
     assert fit is not None
     assert fit.offset == pytest.approx(7.0, abs=0.2)
     assert fit.low == pytest.approx(-2.2, abs=0.3)
+
+
+def test_the_interval_of_a_shift_holds_what_it_says_whatever_the_errors() -> None:
+    def shifts(count: int, seed: int) -> list[tuple[float, float]]:
+        rng = np.random.default_rng(seed)
+        true = rng.normal(0, 4, count)
+        return [(float(t + e), float(t)) for t, e in zip(true, rng.standard_t(2, count), strict=True)]
+
+    fit = fit_shift(shifts(400, 0))
+    assert fit is not None
+    assert fit.offset == 0
+    inside = [low <= true <= high for m, true in shifts(4000, 1) for _, low, high in [fit.estimate(m)]]
+    assert 0.93 < np.mean(inside) < 0.97
+    assert fit_measurements([], shifts(400, 0)).midline_shift_mm == fit
+
+
+def test_a_shift_with_few_truths_has_no_interval() -> None:
+    assert fit_shift([(1.0, 2.0)] * 18) is None
+    assert fit_shift([(1.0, 2.0)] * 19) is not None
 
 
 def a_case(volume_ml: float, measured_ml: float, diameters_mm: dict[str, float]) -> tuple[Case, list[BleedMeasurement]]:
