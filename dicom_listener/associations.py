@@ -296,9 +296,9 @@ class ServedAssociation(Association):  # type: ignore[misc] # pynetdicom is not 
                 request.release()
 
     def _serve(self, request: Request) -> None:
-        while not self.is_established and not self._kill:  # the peer may be quicker than our own acceptance
+        while not self.is_established and not self._is_ending:  # the peer may be quicker than our own acceptance
             time.sleep(0.0005)
-        if not self.is_established:
+        if self._is_ending:
             return
         if request.command.field is None:
             journal.warning("a message that nothing can be answered to; its association ends")
@@ -307,6 +307,10 @@ class ServedAssociation(Association):  # type: ignore[misc] # pynetdicom is not 
         verdict = self._decide(self, request)
         if verdict is not None and self.is_established:
             self._answer(request, verdict)
+
+    @property
+    def _is_ending(self) -> bool:
+        return bool(self._kill or self._sent_abort or self.is_aborted or self.is_released)
 
     def _answer(self, request: Request, verdict: Verdict) -> None:
         data = commands.answer(request.command, verdict)

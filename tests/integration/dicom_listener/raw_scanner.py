@@ -104,7 +104,10 @@ class RawScanner:
     def _exactly(self, count: int) -> bytes:
         received = b""
         while len(received) < count:
-            part = self._connection.recv(count - len(received))
+            try:
+                part = self._connection.recv(count - len(received))
+            except ConnectionError:
+                part = b""
             assert part, "the node hung up"
             received += part
         return received
