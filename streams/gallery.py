@@ -1,8 +1,8 @@
 """The gallery: makes the pictures of a series for people to look at, beside the reading and never in its way.
 
 Laws: nothing waits for a picture, and no picture is waited for: it has a thread of its own, of low priority, a decoder
-and a connection of its own, and what it is asked for is bounded; while slices wait to be read, only bleeds are
-pictured; a series is marked as pictured when all its pictures
+and a connection of its own, and what it is asked for is bounded; while slices wait to be read, only the key
+slices of bleeds are pictured; a series is marked as pictured when all its pictures
 are confirmed, so a worker that takes over makes the others again; the same slices give the same picture.
 """
 
@@ -131,7 +131,7 @@ def _place(frames: Sequence[FrameRecord]) -> tuple[float, int]:
 
 @dataclass
 class Gallery:
-    """Takes commissions and works them one after the other.
+    """Takes commissions and works them one after the other; one whose turn is over waits for the next.
 
     Args:
         executor: one thread, used by nothing else; see :func:`give_way`.
@@ -169,7 +169,7 @@ class Gallery:
         self._waiting[order.series_key] = order
         self._asked.put(order.series_key, order.revision)
         if len(self._waiting) > MOST_COMMISSIONS:
-            displaced = next((o for o in self._waiting.values() if not o.urgent), next(iter(self._waiting.values())))
+            displaced = max(self._waiting.values(), key=self._rank)
             self._put_off(self._waiting.pop(displaced.series_key))
         self.metrics.pictures_waiting.set(len(self._waiting))
         self._arrived.set()
@@ -181,9 +181,9 @@ class Gallery:
             await self.work_all()
 
     async def work_all(self) -> None:
-        """Work everything that waits, bleeds first."""
+        """Work everything that waits: the key slices of bleeds, bleeds, the others."""
         while self._waiting:
-            order = min(self._waiting.values(), key=lambda order: not order.urgent)
+            order = min(self._waiting.values(), key=self._rank)
             if self._waits(order):
                 await asyncio.sleep(BUSY_SECONDS)
                 continue
@@ -202,7 +202,7 @@ class Gallery:
                 if self._waits(order):
                     self._waiting.setdefault(order.series_key, order)
                     return
-                if self._hung.get(f"{order.series_key}:{plate.unit}") != plate.ingredients:
+                if not self._hangs(order, plate):
                     await self._hang(order, plate)
             await self.sink.pictured(
                 SeriesPictured(
@@ -214,9 +214,20 @@ class Gallery:
             logger.warning("pictures are put off: Kafka does not confirm", extra={"series_key": order.series_key})
             self._put_off(order)
 
+    def _rank(self, order: Commission) -> int:
+        """What is to be made first has the lowest; of equals the one that has waited longest."""
+        return 0 if self._presses(order) else 1 if order.urgent else 2
+
+    def _presses(self, order: Commission) -> bool:
+        """Are key slices of a bleed to be made?"""
+        return order.urgent and not all(self._hangs(order, plate) for plate in order.plates[:KEY_SLICES])
+
+    def _hangs(self, order: Commission, plate: Plate) -> bool:
+        return self._hung.get(f"{order.series_key}:{plate.unit}") == plate.ingredients
+
     def _waits(self, order: Commission) -> bool:
-        """For slices that are to be read, or for the pictures of a bleed."""
-        return not order.urgent and (self.busy() or any(other.urgent for other in self._waiting.values()))
+        """For slices that are to be read, or for the key slices of a bleed."""
+        return not self._presses(order) and (self.busy() or any(map(self._presses, self._waiting.values())))
 
     async def _hang(self, order: Commission, plate: Plate) -> None:
         loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ import pytest
 from streams import gallery as galleries
 from streams.contracts.findings import Outcome
 from streams.contracts.series import LedgerKind
+from streams.evidence import KEY_SLICES
 from streams.gallery import Pictured
 from tests.support.pictures import unpack
 from tests.support.slices import a_slice, key, soft_tissue
@@ -42,19 +43,28 @@ def test_a_bleed_can_be_looked_at_before_the_series_is_complete_its_key_slices_f
     assert sorted(event.InstanceNumber or 0 for event, _, _ in rest) == [*range(9, 29)]  # none twice
 
 
-def test_while_slices_wait_to_be_read_only_bleeds_are_pictured(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_slices_wait_to_be_read_only_key_slices_of_bleeds_are_pictured(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(galleries, "BUSY_SECONDS", 0.0)
-    looks = iter([True] * 5)
-    worker.gallery.busy = lambda: next(looks, False)
+    made_while_busy: list[int] = []
+    looks = iter(range(60))
+
+    def busy() -> bool:
+        made_while_busy.append(len(worker.pictures))
+        return next(looks, None) is not None
+
+    worker.gallery.busy = busy
     scan(worker, 28)
     release(worker, 28)
-    for number in range(1, 11):
-        worker.send(a_slice(number, series_key=key("bleeding"), sop_digest=key(f"other {number}")), BLEED)
+    for number in range(1, 9):
+        other = a_slice(number, series_key=key("bleeding"), sop_digest=key(f"other {number}"))
+        worker.send(other, BLEED if number == 8 else CLEAN)
     of_series = [event.series_key for event, _, _ in worker.draw()]
     bleeding = of_series.count(key("bleeding"))
-    assert bleeding > 0
+    assert bleeding > KEY_SLICES
     assert of_series == [key("bleeding")] * bleeding + [key("series")] * 28
-    assert next(looks, None) is None
+    assert made_while_busy[:60] == [KEY_SLICES] * 60
 
 
 def test_thin_slices_are_shown_as_they_were_read(worker: Worker) -> None:
