@@ -44,7 +44,7 @@ _FRONT, _BACK = 0.27, 0.72
 _LEAST_HEIGHT_MM = 90.0
 _CREST_REACH_MM = 26
 _CREST_ARM_MM = np.arange(6, 17)
-_LEAST_CREST_MM = 0.5
+_CREST_MM = (0.5, 8.0)
 _SEPTUM_ROWS = (0.24, 0.48)
 _ARM_MM = 20
 _BAND = 4
@@ -210,7 +210,7 @@ def _crests(strip: Plane, row_mm: float) -> _Skull | None:
     back = back_from + _first(bone[back_from:])
     ahead, ahead_mm = _crest(np.asarray(front * row_mm, np.float64))
     behind, behind_mm = _crest(np.asarray(-back * row_mm, np.float64))
-    if min(ahead_mm, behind_mm) < _LEAST_CREST_MM:
+    if not (_is_crest(ahead, ahead_mm) and _is_crest(behind, behind_mm)):
         return None
     return _Skull(
         (float(front[_REACH_MM + round(ahead)]), ahead),
@@ -236,6 +236,11 @@ def _crest(inward_mm: Vector) -> tuple[float, float]:
     return _peak(places, top - beside)
 
 
+def _is_crest(place: float, height_mm: float) -> bool:
+    """Does it stand out, by no more than a crest does (a dense clot at the bone comes further in), and within reach?"""
+    return _CREST_MM[0] <= height_mm <= _CREST_MM[1] and abs(place) < _CREST_REACH_MM
+
+
 def _peak(places: NDArray[np.intp], height: Vector) -> tuple[float, float]:
     """(place, height) of the maximum of a curve sampled at whole numbers, between its samples."""
     top = int(height.argmax())
@@ -255,8 +260,10 @@ def _middle(strip: Plane, skull: _Skull, row_mm: float) -> Middle | None:
     near = np.arange(-MOST_SHIFT_MM - _ARM_MM, MOST_SHIFT_MM + _ARM_MM + 1, dtype=np.float64)
     patch = _along(_folded(strip[rows]), skull.at(rows) + _REACH_MM, near).reshape(bands, _BAND, -1).mean(1)
     places = np.arange(-MOST_SHIFT_MM, MOST_SHIFT_MM + 1)
-    place, alike = _peak(places, _likeness(patch, places) - _FAR_IS_UNLIKELY * places**2)
-    if alike < _LEAST_ALIKE:
+    likeness = _likeness(patch, places)
+    place, _ = _peak(places, likeness - _FAR_IS_UNLIKELY * places**2)
+    alike = float(likeness[round(place) + MOST_SHIFT_MM])
+    if alike < _LEAST_ALIKE or abs(place) >= MOST_SHIFT_MM:
         return None
     return Middle(shift_mm=round(place / float(np.hypot(1, skull.slope / row_mm)), 2), alike=round(min(alike, 1.0), 3))
 

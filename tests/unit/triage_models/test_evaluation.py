@@ -26,6 +26,8 @@ def test_figures_are_json_with_intervals(figures: dict[str, object]) -> None:
     again = json.loads(json.dumps(figures))
     assert again["cases"] == 3
     assert set(again["series"]["sensitivity"]) == {"value", "low", "high"}
+    assert again["midline_shift"]["n"] == 3
+    assert set(again["midline_shift"]["large"]["sensitivity"]) == {"value", "low", "high"}
     assert set(again["anytime"]["false_provisional"]) == {"n", "count", "share", "upper_95", "in_one_order"}
 
 
@@ -33,6 +35,7 @@ def test_page_is_whole_and_escaped(figures: dict[str, object]) -> None:
     text = page(figures)
     assert text.startswith("<!doctype html>")
     assert "&lt;three&gt; cases" in text
+    assert "<h2>Midline shift</h2><table>" in text.replace("\n", "")
     assert "Not a medical device" in text
 
 
