@@ -214,9 +214,8 @@ def _anytime_figures(outcomes: Sequence[Outcome], cut: float, alpha: float) -> F
     negatives = [o for o in outcomes if not o.case.labels[0]]
     shares = np.array([[_first(curve, cut) for curve in o.curves] for o in positives])
     told = np.isfinite(shares) if len(shares) else np.zeros((0, 1), bool)
-    crossed = np.array([[bool((curve >= cut).any()) for curve in o.curves] for o in negatives]).reshape(
-        len(negatives), -1
-    )
+    crossed = np.array([[bool((curve >= cut).any()) for curve in o.curves] for o in negatives], bool)
+    crossed = crossed.reshape(len(negatives), crossed.size // max(1, len(negatives)))
     false, by_order = int(crossed.any(axis=1).sum()), [int(count) for count in crossed.sum(axis=0)]
     _, _, high = proportion_interval(false, len(negatives), level=0.90)
     _, _, high_of_one = proportion_interval(max(by_order, default=0), len(negatives), level=0.90)

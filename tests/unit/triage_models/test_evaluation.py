@@ -31,6 +31,14 @@ def test_figures_are_json_with_intervals(figures: dict[str, object]) -> None:
     assert set(again["anytime"]["false_provisional"]) == {"n", "count", "share", "upper_95", "in_one_order"}
 
 
+def test_a_set_without_negatives_has_figures(tmp_path: Path) -> None:
+    case = read_case(write_case(tmp_path, 1, "standard", bleed_share=1.0, side=64))
+    reader = Reader.open()
+    figures = report(reader, read_outcomes(reader, [case]))
+    assert figures["positive_cases"] == figures["cases"] == 1
+    assert "not available" in page({**figures, "data": "one"})
+
+
 def test_page_is_whole_and_escaped(figures: dict[str, object]) -> None:
     text = page(figures)
     assert text.startswith("<!doctype html>")
