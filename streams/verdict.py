@@ -164,7 +164,8 @@ def _obstacles(state: SeriesState, covered: Coverage) -> tuple[FindingReason, ..
     """Why the images do not carry a negative."""
     found = []
     eligible = state.eligible()
-    if not any(shows_brain(unit.reading.brain_share) for unit in state.readings.values()):
+    readings = (unit.reading for unit in state.readings.values())
+    if not any(shows_brain(reading.brain_share, reading.soft_share) for reading in readings):
         found.append(FindingReason.NO_BRAIN_SEEN)
     if len(state.readings) < MIN_SLICES or covered.extent_mm < MIN_EXTENT_MM:
         found.append(FindingReason.TOO_FEW_SLICES)

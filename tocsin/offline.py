@@ -77,7 +77,9 @@ class SliceResult:
     @property
     def brain_seen(self) -> bool:
         """Without it a low probability says nothing."""
-        return self.reading is not None and shows_brain(self.reading.reading.brain_share)
+        return self.reading is not None and shows_brain(
+            self.reading.reading.brain_share, self.reading.reading.soft_share
+        )
 
 
 @dataclass(frozen=True, repr=False)

@@ -26,6 +26,9 @@ which is as white, would be taken for more of it."""
 FLAT = 10
 """Grey values that JPEG may move a flat ground by."""
 
+EVEN = 0.7
+"""Mean difference of neighbouring pixels on the edge of an even ground, of 255: next to none, also behind JPEG."""
+
 FLAT_SHARE = 0.95
 GROUND_SHARE = 0.5
 
@@ -97,10 +100,14 @@ def _like_median(line: Grey) -> npt.NDArray[np.bool_]:
 
 
 def _ground(grey: Grey) -> npt.NDArray[np.bool_]:
-    """Where a dark grey ground runs from the edge into the picture; nowhere when the edge is black, white or mixed."""
+    """Where a dark grey ground runs from the edge into the picture; nowhere when the edge is black, white or mixed, or
+    uneven as tissue is: a picture may lie within the brain altogether."""
     edge = _edge(grey)
     level = int(np.bincount(edge, minlength=256).argmax())
-    if not BLACK < level < LIGHT or (np.abs(edge.astype(np.int16) - level) <= FLAT).mean() < GROUND_SHARE:
+    alike = np.abs(edge.astype(np.int16) - level) <= FLAT
+    if not BLACK < level < LIGHT or alike.mean() < GROUND_SHARE:
+        return np.zeros(grey.shape, np.bool_)
+    if np.abs(np.diff(edge.astype(np.int16)))[alike[1:] & alike[:-1]].mean() > EVEN:
         return np.zeros(grey.shape, np.bool_)
     return _spread(np.abs(grey.astype(np.int16) - level) <= FLAT)
 

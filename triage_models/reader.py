@@ -35,6 +35,10 @@ _LEAST_AREA_MM2 = 10.0
 _POSSIBLE = 0.1
 _BATCH = 16
 
+_SOFT_HU, _EVEN_HU, _ONE_DENSITY_HU, _LEAST_SOFT = (12.0, 60.0), 9.0, 12.0, 0.05
+_LEAST_SPREAD_HU, _BEYOND_NOISE = 0.2, 0.55
+"""Means of 4 × 4 cells vary 0.4 times as much as the cells' own values in white noise, 0.7 to 2.8 times in a brain."""
+
 
 @dataclass(frozen=True)
 class HeadSlice:
@@ -56,7 +60,8 @@ class SliceReading(BaseModel):
     `heat_map_peak` (row, column) as fractions of the image; `peak_across`: its distance from the head's middle as a
     share of the head's width, negative to the image's left; `expected_mm2`: per type that is possible anywhere in the
     slice the sum of the segmentation's probabilities, as an area; `middle`: where the middle of the brain is, if that
-    can be seen; `brain_share`: how much of the head's box looks like brain, `brain_mm2` as an area; `runtime`: which
+    can be seen; `brain_share`: how much of the head's box looks like brain and is enclosed by bone, `brain_mm2` as an
+    area; `soft_share`: how much looks like brain, enclosed or not, as in a picture that cuts the head; `runtime`: which
     back end read it, `degraded`: another one should have.
     """
 
@@ -73,6 +78,7 @@ class SliceReading(BaseModel):
     middle: Middle | None = None
     brain_share: Fraction
     brain_mm2: NotNegative = 0.0
+    soft_share: Fraction = 0.0
     runtime: str = ""
     degraded: bool = False
 
@@ -198,6 +204,7 @@ class Reader:
             middle=find_middle(square, midline, _pixel_mm(s, box, square)),
             brain_share=brain_share,
             brain_mm2=round(brain_share * _box_mm2(s, box), 1),
+            soft_share=_soft_share(square, small),
             runtime=self.runtime.name,
             degraded=self.runtime.name != self.expected,
         )
@@ -311,6 +318,22 @@ def _diameter_mm(inside: NDArray[np.bool_], box: Box, spacing_mm: tuple[float, f
     angles = np.arange(12) * np.pi / 12
     along = points_mm @ np.stack([np.cos(angles), np.sin(angles)])
     return float(np.ptp(along, axis=0).max() + cell_mm.mean())
+
+
+def _soft_share(square: Array, small: Array) -> float:
+    """The share of cells that are even, of one density, and as different from each other as brain is; 0 where they
+    differ no more than noise does."""
+    cells = square.shape[0] // small.shape[0]
+    blocks = square.reshape(small.shape[0], cells, small.shape[1], cells)
+    spread = np.sqrt(np.maximum((blocks * blocks).mean((1, 3)) - small * small, 0))
+    soft = (small > _SOFT_HU[0]) & (small < _SOFT_HU[1]) & (spread < _EVEN_HU)
+    if soft.mean() < _LEAST_SOFT:
+        return 0.0
+    soft &= np.abs(small - np.median(small[soft])) < _ONE_DENSITY_HU
+    within = max(float(np.median(spread[soft])), _LEAST_SPREAD_HU)
+    if float(small[soft].std()) < _BEYOND_NOISE * within:
+        return 0.0
+    return round(float(soft.mean()), 4)
 
 
 def _brain_share(inside: NDArray[np.bool_], small: Array) -> float:
