@@ -173,6 +173,7 @@ class Notice(Base):
         Index("due", "state", "due_at"),
         Index("lane", "recipient", "channel", "state"),
         Index("lane_sent", "recipient", "channel", "sent_at"),
+        Index("lane_leased", "recipient", "channel", "leased_until"),
     )
 
 
