@@ -76,13 +76,13 @@ class Intake:
             heartbeat = is_heartbeat(placed, admitted, ledger.calling_ae, self.secret)
             self._accept(placed, admitted, ledger, started, heartbeat=heartbeat)
         except Unacceptable as error:
-            return self._refuse(error.reason, error.comment, placed, ledger, error.status)
+            return self._refuse(incoming, error.reason, error.comment, placed, ledger, error.status)
         except SpoolError as error:
             reason = RefusalReason.SPOOL_FULL if isinstance(error, SpoolFull) else RefusalReason.SPOOL_FAILED
-            return self._refuse(reason, "not stored, try again", None if heartbeat else placed, ledger)
+            return self._refuse(incoming, reason, "not stored, try again", None if heartbeat else placed, ledger)
         except Exception:  # noqa: BLE001 - the C-STORE boundary: a fault of ours is a status, not a dead association
             journal.exception("an object could not be processed")
-            return self._refuse(RefusalReason.INTERNAL_ERROR, "not stored, try again", placed, ledger)
+            return self._refuse(incoming, RefusalReason.INTERNAL_ERROR, "not stored, try again", placed, ledger)
         self.metrics.store_seconds.observe((self.now() - started).total_seconds())
         return Verdict(SUCCESS)
 
@@ -206,6 +206,7 @@ class Intake:
 
     def _refuse(
         self,
+        incoming: IncomingObject,
         reason: RefusalReason,
         comment: str,
         placed: PlacedObject | None,
@@ -213,7 +214,7 @@ class Intake:
         status: int | None = None,
     ) -> Verdict:
         self.metrics.objects_refused.labels(reason).inc()
-        series = self._account_refusal(reason, placed, ledger) if placed is not None else None
+        series = self._account_refusal(incoming, reason, placed, ledger) if placed is not None else None
         journal.warning(
             "object refused",
             extra={
@@ -227,7 +228,7 @@ class Intake:
         return Verdict(status or STATUS_BY_REASON[reason], comment)
 
     def _account_refusal(
-        self, reason: RefusalReason, placed: PlacedObject, ledger: AssociationLedger
+        self, incoming: IncomingObject, reason: RefusalReason, placed: PlacedObject, ledger: AssociationLedger
     ) -> SeriesReference:
         """A series must not go unnoticed, nor nameless, when the first that is seen of it is refused."""
         series = self._reference(placed)
@@ -240,5 +241,6 @@ class Intake:
             except SpoolError:
                 journal.exception("a series could not be announced")
                 ledger.opened(series.study_key, series.series_key)
-        ledger.refused(series.series_key, reason)
+        name = incoming.command.sop_instance_uid
+        ledger.refused(series.series_key, reason, self.secret.sop_digest(name) if name else None)
         return series

@@ -14,12 +14,16 @@ from streams.contracts.series import LedgerKind, RefusalReason, SeriesLedgerEntr
 MAX_SERIES = 10_000
 """Per association; further series are carried without an account, and the streams' own watchdog sees them."""
 
+MAX_REFUSED_OBJECTS = 256
+"""Named per series and association; further ones are counted, and count as missing even when they come later."""
+
 
 @dataclass(slots=True)
 class _Account:
     study_key: Key
     frames: set[str] = field(default_factory=set)
     refused: Counter[RefusalReason] = field(default_factory=Counter)
+    refused_objects: dict[Key, RefusalReason] = field(default_factory=dict)
 
 
 class AssociationLedger:
@@ -44,9 +48,14 @@ class AssociationLedger:
         if series_key in self._accounts:
             self._accounts[series_key].frames |= identities
 
-    def refused(self, series_key: Key, reason: RefusalReason) -> None:
-        if series_key in self._accounts:
-            self._accounts[series_key].refused[reason] += 1
+    def refused(self, series_key: Key, reason: RefusalReason, sop_digest: Key | None = None) -> None:
+        """Count a refused object of a series. ``sop_digest``: None where it has no usable name."""
+        account = self._accounts.get(series_key)
+        if account is None or sop_digest in account.refused_objects:
+            return
+        account.refused[reason] += 1
+        if sop_digest is not None and len(account.refused_objects) < MAX_REFUSED_OBJECTS:
+            account.refused_objects[sop_digest] = reason
 
     def close(self, kind: LedgerKind, at: datetime) -> list[SeriesLedgerEntry]:
         """The final entries, one per series, and a fresh page."""
@@ -64,4 +73,5 @@ class AssociationLedger:
             at=at,
             frames_accepted=len(account.frames),
             refused=dict(account.refused),
+            refused_objects=dict(account.refused_objects),
         )

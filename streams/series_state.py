@@ -99,6 +99,7 @@ class AssociationAccount(Record):
     kind: LedgerKind = LedgerKind.OPENED
     frames_accepted: int = 0
     refused: dict[RefusalReason, int] = {}
+    refused_objects: dict[Key, RefusalReason] = {}
     repeated: tuple[str, ...] = ()
     """Identities that came on this association too, after having come on another."""
 
@@ -239,11 +240,13 @@ class SeriesState:
         )
 
     def refused(self) -> dict[RefusalReason, int]:
-        total: dict[RefusalReason, int] = {}
+        """Objects that the listener refused and that have not come after all."""
+        here = {frame.sop_digest for frame in self.frames.values()}
+        total: Counter[RefusalReason] = Counter()
         for account in self.summary.associations.values():
-            for reason, count in account.refused.items():
-                total[reason] = total.get(reason, 0) + count
-        return {reason: count for reason, count in total.items() if count}
+            total.update(account.refused)
+            total.subtract(reason for sop_digest, reason in account.refused_objects.items() if sop_digest in here)
+        return {reason: count for reason, count in total.items() if count > 0}
 
 
 def frame_record(header: SliceAccepted, partition: int, offset: int, reason: SliceReason | None) -> FrameRecord:
@@ -330,6 +333,7 @@ def note_ledger(state: SeriesState, entry: SeriesLedgerEntry, now: AwareDatetime
             "kind": entry.kind,
             "frames_accepted": max(known.frames_accepted, entry.frames_accepted),
             "refused": entry.refused or known.refused,
+            "refused_objects": entry.refused_objects or known.refused_objects,
         }
     )
     state.change(

@@ -56,6 +56,10 @@ class SeriesLedgerEntry(Event):
     frames_accepted: NonNegativeInt = 0
     """Distinct frames of the series that this association brought (0 while it is only opened)."""
     refused: dict[RefusalReason, NonNegativeInt] = {}
+    """How many objects of the series; one that was sent again and refused again counts once, as far as it is named."""
+    refused_objects: dict[Key, RefusalReason] = {}
+    """Those of them that have a name, by ``sop_digest``, the first 256: one that is accepted after all, now or by
+    another association, was put off and is not missing."""
 
 
 class SeriesClockTicked(Event):

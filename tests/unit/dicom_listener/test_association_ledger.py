@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from dicom_listener.ledger import AssociationLedger
+from dicom_listener.ledger import MAX_REFUSED_OBJECTS, AssociationLedger
 from streams.contracts.series import LedgerKind, RefusalReason
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
@@ -29,6 +29,26 @@ def test_each_series_has_its_own_account() -> None:
     head, bone = ledger.close(LedgerKind.RELEASED, AT)
     assert (head.series_key, head.frames_accepted, head.refused) == (HEAD, 2, {})
     assert (bone.frames_accepted, bone.refused) == (0, {RefusalReason.TRUNCATED_PIXEL_DATA: 1})
+
+
+def test_what_is_refused_again_counts_once_and_has_its_name() -> None:
+    ledger = a_ledger()
+    ledger.opened(STUDY, HEAD)
+    for name in ("e" * 32, "e" * 32, "f" * 32, None, None):
+        ledger.refused(HEAD, RefusalReason.SPOOL_FULL, name)
+    (entry,) = ledger.close(LedgerKind.RELEASED, AT)
+    assert entry.refused == {RefusalReason.SPOOL_FULL: 4}
+    assert entry.refused_objects == dict.fromkeys(("e" * 32, "f" * 32), RefusalReason.SPOOL_FULL)
+
+
+def test_a_ledger_names_only_so_many_refused_objects_and_counts_all() -> None:
+    ledger = a_ledger()
+    ledger.opened(STUDY, HEAD)
+    for number in range(MAX_REFUSED_OBJECTS + 5):
+        ledger.refused(HEAD, RefusalReason.SPOOL_FULL, f"{number:032x}")
+    (entry,) = ledger.close(LedgerKind.RELEASED, AT)
+    assert entry.refused == {RefusalReason.SPOOL_FULL: MAX_REFUSED_OBJECTS + 5}
+    assert len(entry.refused_objects) == MAX_REFUSED_OBJECTS
 
 
 def test_a_closed_ledger_is_empty() -> None:

@@ -190,6 +190,17 @@ def test_a_refusal_is_told_counted_and_in_the_ledger(
     assert "etc" not in str(vars(line))
 
 
+def test_a_slice_that_was_put_off_is_named_so_that_it_is_known_when_it_comes(desk: Desk) -> None:
+    desk.log.error = SpoolFull("x")
+    assert desk.store(SOPInstanceUID="1.2.3") == 0xA700
+    desk.log.error = None
+    assert desk.store(SOPInstanceUID="1.2.3") == 0x0000
+    desk.intake.close(desk.association, LedgerKind.RELEASED)
+    (taken,), account = desk.log.slices, desk.log.ledger[-1]
+    assert account.frames_accepted == 1
+    assert account.refused_objects == {taken.sop_digest: RefusalReason.SPOOL_FULL}
+
+
 def test_a_refused_slice_leaves_the_others_alone(desk: Desk) -> None:
     assert desk.store(Modality="MR") == 0xA900
     assert desk.store() == 0x0000

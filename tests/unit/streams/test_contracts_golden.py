@@ -117,7 +117,7 @@ def test_series_bytes() -> None:
     assert entry.encode() == (
         b'{"kind":"released","study_key":"00000000000000000000000000000001",'
         b'"series_key":"00000000000000000000000000000002","association":"00000000000000000000000000000004",'
-        b'"calling_ae":"CT1","at":"2026-01-02T03:04:05.678000Z","frames_accepted":32,"refused":{}}'
+        b'"calling_ae":"CT1","at":"2026-01-02T03:04:05.678000Z","frames_accepted":32,"refused":{},"refused_objects":{}}'
     )
     assert decode_series_event(entry.encode()) == entry
     tick = SeriesClockTicked(study_key=STUDY, series_key=SERIES, at=AT)

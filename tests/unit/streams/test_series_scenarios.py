@@ -146,6 +146,28 @@ def test_a_refused_slice_is_no_negative(worker: Worker) -> None:
     assert FindingReason.SLICES_REFUSED in worker.last.reasons
 
 
+def test_what_was_put_off_and_came_after_all_is_not_missing(worker: Worker) -> None:
+    late, reason = {21, 22}, RefusalReason.SPOOL_FULL
+    names = {a_slice(number).sop_digest: reason for number in late}
+    worker.account(LedgerKind.OPENED)
+    for number in set(HEAD) - late:
+        worker.send(a_slice(number))
+    worker.account(LedgerKind.RELEASED, len(HEAD) - 2, refused={reason: 2}, refused_objects=names)
+    again = key("another association")
+    worker.account(LedgerKind.OPENED, association=again)
+    worker.send(a_slice(21, association=again))
+    worker.account(
+        LedgerKind.RELEASED, 1, association=again, refused={reason: 1}, refused_objects=dict([*names.items()][1:])
+    )
+    worker.wait(15)
+    assert worker.last.outcome is Outcome.NOT_ASSESSABLE
+    worker.send(a_slice(22, association=key("a third")))
+    worker.account(LedgerKind.RELEASED, 1, association=key("a third"))
+    worker.wait(15)
+    assert worker.last.outcome is Outcome.NEGATIVE
+    assert worker.last.coverage.refused == {}
+
+
 def test_unreadable_pixels_are_set_aside_and_fail_a_negative(worker: Worker) -> None:
     worker.account(LedgerKind.OPENED)
     for number in HEAD:
