@@ -322,7 +322,7 @@ def _diameter_mm(inside: NDArray[np.bool_], box: Box, spacing_mm: tuple[float, f
 
 def _soft_share(square: Array, small: Array) -> float:
     """The share of cells that are even, of one density, and as different from each other as brain is; 0 where they
-    differ no more than noise does."""
+    differ no more than noise does, or where there is no noise at all, as in a drawing."""
     cells = square.shape[0] // small.shape[0]
     blocks = square.reshape(small.shape[0], cells, small.shape[1], cells)
     spread = np.sqrt(np.maximum((blocks * blocks).mean((1, 3)) - small * small, 0))
@@ -330,8 +330,8 @@ def _soft_share(square: Array, small: Array) -> float:
     if soft.mean() < _LEAST_SOFT:
         return 0.0
     soft &= np.abs(small - np.median(small[soft])) < _ONE_DENSITY_HU
-    within = max(float(np.median(spread[soft])), _LEAST_SPREAD_HU)
-    if float(small[soft].std()) < _BEYOND_NOISE * within:
+    within = float(np.median(spread[soft]))
+    if within < _LEAST_SPREAD_HU or float(small[soft].std()) < _BEYOND_NOISE * within:
         return 0.0
     return round(float(soft.mean()), 4)
 
