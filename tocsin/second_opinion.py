@@ -1,6 +1,5 @@
 """A second reader's opinion of the series in files: the same slices that the first reader would read, as a volume."""
 
-import itertools
 import statistics
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from streams.contracts.slices import SliceAccepted
-from streams.geometry import AXIAL_COSINE, position_mm
+from streams.geometry import AXIAL_COSINE, SAME_POSITION_MM, gaps_mm, position_mm
 from streams.reading import PixelWork
 from tocsin.offline import Refusal, load
 from triage_models.errors import ModelError
@@ -18,7 +17,6 @@ from triage_models.reader import HeadSlice
 from triage_models.second_readers.opinion import Opinion, SecondReader
 
 LEAST_SLICES = 5
-SAME_PLACE_MM = 0.05
 MOST_UNEVEN = 0.2
 """Steps between slices may differ by this share of the median: a volume has one spacing."""
 
@@ -75,11 +73,11 @@ def volume_of(frames: Iterable[tuple[SliceAccepted, bytes]]) -> tuple[list[HeadS
     for header, encoded in frames:
         position, looked = position_mm(header), pixels.look(header, encoded)
         if looked.slice is not None and position is not None:
-            placed.setdefault(round(position / SAME_PLACE_MM) * SAME_PLACE_MM, _upright(header, looked.slice))
+            placed.setdefault(round(position / SAME_POSITION_MM) * SAME_POSITION_MM, _upright(header, looked.slice))
     if len(placed) < LEAST_SLICES:
         raise NoVolume(f"only {len(placed)} slices may be read and have a place; at least {LEAST_SLICES} make a volume")
     positions = sorted(placed)
-    steps = [b - a for a, b in itertools.pairwise(positions)]
+    steps = gaps_mm(positions)
     spacing_mm = statistics.median(steps)
     if max(steps) > (1 + MOST_UNEVEN) * spacing_mm or min(steps) < (1 - MOST_UNEVEN) * spacing_mm:
         raise NoVolume(f"the slices lie {min(steps):.1f} to {max(steps):.1f} mm apart: a volume has one spacing")
