@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from monitoring.journal import open_journal
 from monitoring.tracing import open_traces
 from streams.app import Wiring, attach, create_app, end_process, health_of
 from streams.contracts.topics import SERIES, SLICES
-from streams.errors import PartitionLayoutUnknown, StreamsError
+from streams.errors import PartitionLayoutUnknown, StateNotDurable, StreamsError
 from streams.frame_source import KafkaFrameSource
 from streams.gallery import Gallery, give_way
 from streams.isolated_decoder import IsolatedDecoder
@@ -44,6 +45,9 @@ from triage_models.store import ModelStore
 logger = logging.getLogger("streams")
 
 RETRY_SECONDS = 0.5
+
+SAVE_SECONDS = 5.0
+"""Kafka has so long, at the end, to confirm what was processed."""
 
 PICTURES_GIVE_WAY_SECONDS = 2.0
 """Where a slice waits longer to be read, pictures that are not urgent wait too."""
@@ -203,6 +207,8 @@ async def serve(wiring: Wiring, wants_fresh_start: Callable[[], bool]) -> None:
         logger.critical("the stream application ended by itself: %r", app.crash_reason)
         end_process()
     watch.cancel()
+    with suppress(TimeoutError, StateNotDurable):  # what is not saved now is processed again after the next start
+        await asyncio.wait_for(wiring.hold(), SAVE_SECONDS)
     await app.stop()
 
 

@@ -1,8 +1,9 @@
 """The Faust application: messages in, the processor in the middle, messages out.
 
 Laws: no module-level app; agents run one message at a time (``concurrency=1``: Faust commits past unfinished messages
-otherwise); a message that cannot be processed goes to the dead letter and the partition goes on; when Kafka does not
-confirm a write the process ends without committing, and the message is processed again.
+otherwise); a message is acknowledged when what came of it is durable, in order; one that cannot be processed goes to
+the dead letter and the partition goes on; when Kafka does not confirm a write the process ends without committing, and
+the message is processed again.
 """
 
 import asyncio
@@ -120,7 +121,9 @@ class Wiring:
         self._findings = app.topic(topics.FINDINGS.name, **RAW)
         self._pictures = app.topic(topics.PICTURES.name, **RAW)
         self._deadletters = app.topic(topics.DEADLETTERS.name, **RAW)
-        self.tables = SeriesTables(app, partitions, *settings.durability)
+        self.tables = SeriesTables(app, partitions, *settings.durability, end_unconfirmed)
+        self.turn = asyncio.Lock()
+        """Held while a message is processed."""
 
     # Sinks
 
@@ -190,6 +193,16 @@ class Wiring:
             await (await topic.send(key=key, value=value, headers=headers, partition=partition))
 
         await durably(write, topic.get_topic_name(), *self.settings.durability)
+
+    async def hold(self) -> None:
+        """Process nothing more until the partitions are sought again; what was processed is durable on return.
+
+        Raises:
+            StateNotDurable: it is not.
+        """
+        self.progress.suspend()
+        async with self.turn:
+            await self.tables.settled()
 
     # Position
 
@@ -261,7 +274,7 @@ def attach(
     Args:
         look_for_model: opens the model in use if it has changed; blocks while it does.
     """
-    app, turn = wiring.app, asyncio.Lock()
+    app, turn, tables = wiring.app, wiring.turn, wiring.tables
     work_on: dict[str, Work] = {
         topics.SLICES.name: partial(_slice, wiring, processor, read_ahead),
         topics.SERIES.name: partial(_series, processor),
@@ -293,7 +306,7 @@ def attach(
             logger.warning("a message was passed over and is read again", extra={"place": place, "offset": offset})
             if not await process(message, since):
                 return
-            acknowledge(app.consumer, place, offset)
+            tables.then(partial(acknowledge, app.consumer, place, offset))
 
     def begin_ahead(stream: faust.StreamT[bytes], message: Message) -> None:
         if message.topic == topics.SLICES.name and read_ahead.is_free:
@@ -301,10 +314,12 @@ def attach(
 
     async def consume(topic: str, stream: faust.StreamT[bytes]) -> None:
         delivered = wiring.progress.delivered[topic] = Delivered(partial(buffered, stream))
+        stream.enable_acks = False  # not when the next is asked for, but when what came of it is durable
         async for event in stream.events():
             with delivered.in_hand():
                 while not await due(stream, event.message):
                     pass
+                tables.then(event.ack)
 
     async def due(stream: faust.StreamT[bytes], message: Message) -> bool:
         """Process a message and those before it that were passed over; False: again, after a recovery."""
@@ -350,27 +365,25 @@ def attach(
         async with turn:
             if wiring.progress.ready:
                 before = datetime.now(UTC) - timedelta(hours=wiring.settings.keep_hours)
-                await wiring.tables.forget_closed(before, wiring.partitions())
+                await tables.forget_closed(before, wiring.partitions())
                 await picture_the_rest()
 
     async def picture_the_rest() -> None:
         """What a worker before this one, or this one in a rush, has left without pictures."""
         if processor.gallery is not None and processor.gallery.is_idle:
-            for state in wiring.tables.such(wiring.partitions(), processor.gallery.wants):
+            for state in tables.such(wiring.partitions(), processor.gallery.wants):
                 await processor.picture(state)
 
     async def model_watch() -> None:
         await asyncio.to_thread(look_for_model)
 
     async def suspended(*_: object, **__: object) -> None:
-        wiring.progress.suspend()
-        async with turn:  # what is under way is saved before the state is recovered
-            pass
+        await wiring.hold()  # what is under way is saved before the state is recovered
 
     async def resumed(*_: object, **__: object) -> None:
         async with turn:
             wiring.progress.suspend()
-            processor.resume(list(wiring.tables.open_series()))
+            processor.resume(list(tables.open_series()))
             await picture_the_rest()
 
     app.agent(wiring.slices, name="slices", concurrency=1)(slices)
@@ -470,8 +483,13 @@ async def _guarded(
             processor.forget((message.key or b"").decode(errors="replace"))
             await wiring.set_aside(message, DeadLetterReason.INTERNAL_ERROR, type(error).__name__)
     except StateNotDurable as error:
-        logger.critical("Kafka did not confirm a write; ending, to process the message again: %s", error)
-        end_process()
+        end_unconfirmed(error)
+
+
+def end_unconfirmed(error: StateNotDurable) -> None:
+    """What was not confirmed was not acknowledged either, and is processed again."""
+    logger.critical("Kafka did not confirm a write; ending, to process its message again: %s", error)
+    end_process()
 
 
 def end_process() -> None:

@@ -1,6 +1,6 @@
 """What the processing of a series needs from the world around it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from streams.contracts.deadletters import DeadLetterReason
@@ -20,11 +20,15 @@ class StateStore(Protocol):
         ...
 
     async def save(self, state: SeriesState, entries: Sequence[tuple[int, Entry]]) -> None:
-        """Make the summary and these journal entries (with their ordinals) durable.
+        """Take the summary and these journal entries (with their ordinals), to be made durable in the order of saving.
 
         Raises:
-            StateNotDurable: they are not, and the message must be processed again.
+            StateNotDurable: what was saved before cannot be, and its messages must be processed again.
         """
+        ...
+
+    def then(self, do: Callable[[], object]) -> None:
+        """Do something once everything that was saved until now is durable."""
         ...
 
 

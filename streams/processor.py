@@ -1,8 +1,8 @@
 """The life of a series from its first slice to its outcome: the thin shell around the pure parts.
 
 Order of work for every message, so that a crash at any point repeats work and loses none:
-1. decode, check and read the pixels; 2. publish what is to be said; 3. save the state; 4. only then is the message
-acknowledged by the caller. A finding that was published but not saved is published again with the same revision.
+1. decode, check and read the pixels; 2. publish what is to be said; 3. save the state; 4. the caller acknowledges the
+message when the state is durable. A finding that was published but not saved is published again with the same revision.
 """
 
 import asyncio
@@ -124,7 +124,7 @@ class SeriesProcessor:
         if score is not None:
             state.change(peak_score=max(state.summary.peak_score, score.any))
         await self.store.save(state, entries)
-        self.metrics.slice_done(header.accepted_at, self.clock())
+        self.store.then(lambda: self.metrics.slice_done(header.accepted_at, self.clock()))
         await self.picture(state)
 
     async def ledger_entry(self, entry: SeriesLedgerEntry, partition: int) -> None:

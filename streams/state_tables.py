@@ -1,7 +1,8 @@
 """Series state in Faust tables: one for the summaries, one for the journals' lines.
 
 Both are compacted Kafka topics with a copy in memory. A write counts only when Kafka has it: the table's own
-``table[key] = value`` does not tell, so its two halves are called one after the other here, and the second is awaited.
+``table[key] = value`` does not tell, so its two halves are called one after the other here. What is saved is in memory
+at once, and in Kafka together with what is saved meanwhile (:mod:`streams.group_commit`).
 """
 
 import asyncio
@@ -12,7 +13,14 @@ from functools import partial
 import faust
 
 from streams.durably import durably
+from streams.errors import StateNotDurable
+from streams.group_commit import GroupCommit
 from streams.series_state import Entry, SeriesState, SeriesSummary
+
+_SUMMARIES, _ENTRIES = "series", "entries"
+
+_Key = tuple[str, int, bytes]
+"""Name of the table, partition of its changelog, key."""
 
 
 class SeriesTables:
@@ -21,13 +29,22 @@ class SeriesTables:
     Args:
         attempt_seconds: an attempt to write that Kafka has not confirmed within this time has failed.
         patience_seconds: attempts are made for this long.
+        lost: told when what was saved cannot be made durable.
     """
 
-    def __init__(self, app: faust.App, partitions: int, attempt_seconds: float, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        app: faust.App,
+        partitions: int,
+        attempt_seconds: float,
+        patience_seconds: float,
+        lost: Callable[[StateNotDurable], None],
+    ) -> None:
         raw = {"key_type": bytes, "value_type": bytes}  # bytes are stored as they are
-        self._summaries = app.Table("series", partitions=partitions, **raw)
-        self._entries = app.Table("entries", partitions=partitions, **raw)
+        self._tables = {name: app.Table(name, partitions=partitions, **raw) for name in (_SUMMARIES, _ENTRIES)}
+        self._summaries, self._entries = self._tables[_SUMMARIES], self._tables[_ENTRIES]
         self._limits = (attempt_seconds, patience_seconds)
+        self._commit: GroupCommit[_Key, bytes] = GroupCommit(self._log, "series state", *self._limits, lost)
 
     def load(self, series_key: str) -> SeriesState | None:
         encoded = self._summaries.data.get(series_key.encode())
@@ -52,17 +69,32 @@ class SeriesTables:
 
     async def save(self, state: SeriesState, entries: Sequence[tuple[int, Entry]]) -> None:
         summary = state.summary
-        records: list[tuple[faust.Table, bytes, bytes | None]] = [
-            (self._entries, _entry_key(summary.series_key, ordinal), entry.encode()) for ordinal, entry in entries
+        records: list[tuple[_Key, bytes]] = [
+            ((_ENTRIES, summary.partition, _entry_key(summary.series_key, ordinal)), entry.encode())
+            for ordinal, entry in entries
         ]
-        records.append((self._summaries, summary.series_key.encode(), summary.encode()))
-        for table, key, value in records:
-            table.data[key] = value
-        await durably(lambda: self._log(records, summary.partition), "series state", *self._limits)
+        records.append(((_SUMMARIES, summary.partition, summary.series_key.encode()), summary.encode()))
+        for (table, _, key), value in records:
+            self._tables[table].data[key] = value
+        await self._commit.put(records)
 
-    async def _log(self, records: Sequence[tuple[faust.Table, bytes, bytes | None]], partition: int) -> None:
+    def then(self, do: Callable[[], object]) -> None:
+        """Do something once everything that was saved until now is durable."""
+        self._commit.then(do)
+
+    async def settled(self) -> None:
+        """Everything that was saved is durable.
+
+        Raises:
+            StateNotDurable: it is not.
+        """
+        await self._commit.settled()
+
+    async def _log(self, records: Sequence[tuple[_Key, bytes | None]]) -> None:
         """Write to the changelogs; None is a tombstone."""
-        await asyncio.gather(*(table.send_changelog(partition, key, value) for table, key, value in records))
+        await asyncio.gather(
+            *(self._tables[table].send_changelog(partition, key, value) for (table, partition, key), value in records)
+        )
 
     async def forget_closed(self, before: datetime, partitions: Collection[int]) -> int:
         """Remove the state of series that were closed before an instant; returns how many.
@@ -75,12 +107,13 @@ class SeriesTables:
             summary = SeriesSummary.model_validate_json(encoded)
             if summary.partition in partitions and summary.closed_at is not None and summary.closed_at < before:
                 old.append(summary)
+        await self.settled()
         for summary in old:
             keys = [_entry_key(summary.series_key, ordinal) for ordinal in range(summary.entries)]
-            removals = [(self._entries, key, None) for key in keys]
-            await durably(partial(self._log, removals, summary.partition), "removal of state", *self._limits)
-            last = [(self._summaries, summary.series_key.encode(), None)]
-            await durably(partial(self._log, last, summary.partition), "removal of state", *self._limits)
+            removals = [((_ENTRIES, summary.partition, key), None) for key in keys]
+            await durably(partial(self._log, removals), "removal of state", *self._limits)
+            last = [((_SUMMARIES, summary.partition, summary.series_key.encode()), None)]
+            await durably(partial(self._log, last), "removal of state", *self._limits)
             for key in keys:
                 self._entries.data.pop(key, None)
             self._summaries.data.pop(summary.series_key.encode(), None)

@@ -132,6 +132,9 @@ class MemoryStore:
             self.entries[state.summary.series_key, ordinal] = entry.encode()
         self.summaries[state.summary.series_key] = state.summary.encode()
 
+    def then(self, do: Callable[[], object]) -> None:
+        do()
+
 
 class Worker:
     """Speaks the language of the scenarios: ``send``, ``release``, ``wait``, ``findings``."""

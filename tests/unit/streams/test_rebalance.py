@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from faust.types import TP
 from streams.app import Wiring, attach
 from streams.contracts.series import LedgerKind, SeriesLedgerEntry
 from streams.contracts.topics import SERIES
+from streams.group_commit import GroupCommit
 from streams.progress import Progress
 
 PLACE = TP(SERIES.name, 0)
@@ -70,7 +72,14 @@ class Worker:
         self.wiring.app, self.wiring.progress = app, Progress()
         self.wiring.slices = self.wiring.series = None
         self.wiring.settings = SimpleNamespace(tick_seconds=1.0)  # type: ignore[assignment]
-        self.wiring.tables = SimpleNamespace(open_series=tuple)  # type: ignore[assignment]
+        self.confirmed = asyncio.Event()
+        self.confirmed.set()
+        self.commit = GroupCommit(self._confirm, "", 20.0, 20.0, lambda _error: None)
+        self.wiring.turn = asyncio.Lock()
+        self.wiring.tables = SimpleNamespace(  # type: ignore[assignment]
+            open_series=tuple, then=self.commit.then, settled=self.commit.settled
+        )
+        self.acknowledged: list[int] = []
         self.wiring.view = SimpleNamespace(message=lambda _topic, _partition, offset: a_message(offset))  # type: ignore[assignment]
         attach(self.wiring, self._processor(), None, lambda: None)  # type: ignore[arg-type]
         self.running = asyncio.create_task(self.agents["series"](SimpleNamespace(events=self._events)))  # type: ignore[arg-type]
@@ -79,12 +88,17 @@ class Worker:
         async def ledger_entry(event: SeriesLedgerEntry, _partition: int) -> None:
             await self.go_on.wait()
             self.processed.append(event.frames_accepted)
+            await self.commit.put([(event.frames_accepted, b"")])
 
         return SimpleNamespace(ledger_entry=ledger_entry, resume=lambda _states: None, gallery=None)
 
     async def _events(self) -> AsyncIterator[Any]:
         while True:
-            yield SimpleNamespace(message=a_message(await self.events.get()))
+            message = a_message(await self.events.get())
+            yield SimpleNamespace(message=message, ack=partial(self.acknowledged.append, message.offset))
+
+    async def _confirm(self, _writes: Any) -> None:
+        await self.confirmed.wait()
 
     def fetch(self, *offsets: int) -> None:
         for offset in offsets:
@@ -142,6 +156,38 @@ def test_what_is_under_way_is_saved_before_the_state_is_recovered() -> None:
         worker.go_on.set()
         await revoked
         assert worker.processed == [0]
+
+    play(scenario)
+
+
+def test_a_message_is_acknowledged_when_what_came_of_it_is_durable_and_the_next_do_not_wait_for_that() -> None:
+    async def scenario(worker: Worker) -> None:
+        await worker.rebalance(committed=0)
+        worker.confirmed.clear()
+        worker.fetch(0, 1, 2)
+        await worker.until_processed(3)
+        await worker.settle()
+        assert worker.acknowledged == []
+        worker.confirmed.set()
+        await worker.commit.settled()
+        assert worker.acknowledged == [0, 1, 2]
+
+    play(scenario)
+
+
+def test_partitions_are_given_up_when_what_came_of_their_messages_is_durable() -> None:
+    async def scenario(worker: Worker) -> None:
+        await worker.rebalance(committed=0)
+        worker.confirmed.clear()
+        worker.fetch(0, 1)
+        await worker.until_processed(2)
+        revoked = asyncio.ensure_future(worker.app.on_partitions_revoked.send())
+        worker.fetch(2)
+        await worker.settle()
+        assert not revoked.done()
+        worker.confirmed.set()
+        await revoked
+        assert worker.processed == worker.acknowledged == [0, 1]
 
     play(scenario)
 

@@ -46,7 +46,18 @@ def app() -> App:
 
 
 def tables_of(app: App, patience: float = 5.0) -> SeriesTables:
-    return SeriesTables(app, 4, 1.0, patience)
+    return SeriesTables(app, 4, 1.0, patience, lambda _error: None)
+
+
+def save(tables: SeriesTables, *saved: tuple[SeriesState, Any]) -> None:
+    """All of them, and until they are durable."""
+
+    async def run() -> None:
+        for state, entries in saved:
+            await tables.save(state, entries)
+        await tables.settled()
+
+    asyncio.run(run())
 
 
 def a_state(series: str, closed_hours_ago: float | None = None, partition: int = 2) -> tuple[SeriesState, Any]:
@@ -62,7 +73,7 @@ def a_state(series: str, closed_hours_ago: float | None = None, partition: int =
 
 def test_what_was_saved_is_found_again_by_the_next_worker(app: App) -> None:
     state, entries = a_state("s")
-    asyncio.run(tables_of(app).save(state, entries))
+    save(tables_of(app), (state, entries))
     found = tables_of(app).load(key("s"))
     assert found is not None
     assert found.summary == state.summary
@@ -74,18 +85,17 @@ def test_a_write_is_tried_again_and_given_up_when_patience_ends(app: App) -> Non
     state, entries = a_state("s")
     tables = tables_of(app)
     app.tables["series"].failures = 1
-    asyncio.run(tables.save(state, entries))
+    save(tables, (state, entries))
     assert (2, key("s").encode(), state.summary.encode()) in app.tables["series"].log
     app.tables["series"].failures = 10**6
     with pytest.raises(StateNotDurable, match="ConnectionError"):
-        asyncio.run(tables_of(app, patience=0.1).save(state, entries))
+        save(tables_of(app, patience=0.1), (state, entries))
 
 
 def test_only_old_closed_series_of_own_partitions_are_forgotten(app: App) -> None:
     tables = tables_of(app)
     kept = [("open", None, 2), ("young", 1.0, 2), ("another's", 48.0, 3)]
-    for series, hours, partition in [("old", 48.0, 2), *kept]:
-        asyncio.run(tables.save(*a_state(series, hours, partition)))
+    save(tables, *(a_state(*one) for one in [("old", 48.0, 2), *kept]))
     count = asyncio.run(tables.forget_closed(START - timedelta(hours=24), {2}))
     assert count == 1
     assert tables.load(key("old")) is None
