@@ -5,12 +5,15 @@ are durable is done in that order, too; of several values of one key that have g
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
 from streams.durably import durably
 from streams.errors import StateNotDurable
+
+logger = logging.getLogger(__name__)
 
 MOST_GATHERED = 64
 """Writes that wait for those before them; more have to wait before they are taken."""
@@ -86,12 +89,18 @@ class GroupCommit(Generic[K, V]):
             while self._gathered or self._afterwards:
                 await self._round()
         except StateNotDurable as error:
-            self._error = error
-            self._lost(error)
+            self._fail(error)
+        except Exception as error:  # of what was to be done afterwards: whoever waits for it must not wait for ever
+            logger.exception("what was confirmed could not be followed up")
+            self._fail(StateNotDurable(f"{self._what}: {type(error).__name__}"))
         finally:
             self._rounds = None
             async with self._over:
                 self._over.notify_all()
+
+    def _fail(self, error: StateNotDurable) -> None:
+        self._error = error
+        self._lost(error)
 
     async def _round(self) -> None:
         writes, self._gathered = list(self._gathered.items()), {}

@@ -109,6 +109,21 @@ def test_what_is_never_confirmed_is_said_and_nothing_is_done_or_written_after_it
     play(scenario, patience=0.01)
 
 
+def test_what_fails_afterwards_is_said_and_nobody_waits_for_ever() -> None:
+    async def scenario(kafka: Kafka, commit: GroupCommit[str, int], said: list[object]) -> None:
+        def fail() -> None:
+            raise KeyError
+
+        kafka.go_on.set()
+        await commit.put([("a", 1)])
+        commit.then(fail)
+        with pytest.raises(StateNotDurable, match="KeyError"):
+            await commit.settled()
+        assert [type(one) for one in said] == [StateNotDurable]
+
+    play(scenario)
+
+
 def test_more_than_may_gather_wait_before_they_are_taken() -> None:
     async def scenario(kafka: Kafka, commit: GroupCommit[str, int], said: list[object]) -> None:
         for number in range(MOST_GATHERED + 1):
