@@ -6,7 +6,7 @@ the streams would not read is not read here, and for the same reasons.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -247,6 +247,9 @@ class _World:
 
     async def save(self, state: SeriesState, entries: Sequence[tuple[int, Entry]]) -> None:
         self.states[state.summary.series_key] = state
+
+    def then(self, do: Callable[[], object]) -> None:
+        do()
 
     async def publish(self, finding: FindingProduced) -> None:
         self.findings.append(_without_pictures(finding))
