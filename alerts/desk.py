@@ -45,7 +45,7 @@ from alerts.store.outbox import (
     waiting_at,
 )
 from alerts.store.record import EntryKind, append
-from alerts.store.schema import Alert, Notice, Series, Study
+from alerts.store.schema import Alert, Finding, Notice, Series, Study
 from alerts.store.studies import (
     add_finding,
     alert_of,
@@ -351,7 +351,8 @@ class Desk:
             _move(session, alert, decision, now)
         if decision.step is not Step.CONFIRM:
             supersede(session, alert.alert_id, overtaken(PURPOSES[decision.step], decision.topic))
-        finding = _finding_of_alert(session, alert) if decision.step is not Step.RETRACT else _source(session, decision)
+        retracts = decision.step is Step.RETRACT
+        finding = _withdrawing(session, alert, decision) if retracts else _finding_of_alert(session, alert)
         rung = self._ring(session, alert, finding, now) if decision.audience is Audience.ON_CALL else []
         to = list(dict.fromkeys([*rung, *before]))
         unheard = self._unheard(session, alert, decision, to)
@@ -444,6 +445,21 @@ def _told_before(session: Session, alert: Alert | None, decision: Decision) -> l
 def _source(session: Session, decision: Decision) -> FindingProduced | None:
     source = decision.standing.source
     return finding_of(session, source.series_key, source.revision) if source else None
+
+
+def _withdrawing(session: Session, alert: Alert, decision: Decision) -> FindingProduced | None:
+    """What takes the alert back: the newer finding of the series it was about, if there is one.
+
+    Not what the study rests on altogether: that may be another series' finding by which an earlier alert was taken
+    back, and the same message is sent once only.
+    """
+    newer = select(Finding.revision).where(
+        Finding.series_key == alert.series_key, Finding.revision > alert.finding_revision
+    )
+    revision = session.scalar(newer.order_by(Finding.revision.desc()).limit(1))
+    if alert.series_key is None or revision is None:
+        return _source(session, decision)
+    return finding_of(session, alert.series_key, revision)
 
 
 def _on_record(decision: Decision, finding: FindingProduced | None) -> dict[str, object]:

@@ -113,6 +113,16 @@ def test_a_withdrawal_that_is_still_owed_is_dropped_when_the_bleed_returns(ward:
     ward.expects("first", "possible bleed after all")
 
 
+def test_each_warning_is_taken_back_whichever_series_was_read_last(ward: Any) -> None:
+    ward.send(a_finding(PROVISIONAL, series="thick"))
+    ward.send(a_finding(RETRACTED, series="thick", revision=2, at=START + timedelta(seconds=10)))
+    assert ward.news("first")[-1].purpose == "retracted"
+    ward.send(a_finding(PROVISIONAL, series="thin", at=START + timedelta(seconds=4)))
+    ward.expects("first", "possible bleed after all")
+    ward.send(a_finding(RETRACTED, series="thin", revision=2, at=START + timedelta(seconds=5)))
+    ward.expects("first", "withdrawn")
+
+
 def test_a_taken_back_warning_that_returns_must_be_answered_again(ward: Any) -> None:
     ward.send(a_finding(PROVISIONAL))
     ward.acknowledge()
