@@ -453,13 +453,13 @@ def _withdrawing(session: Session, alert: Alert, decision: Decision) -> FindingP
     Not what the study rests on altogether: that may be another series' finding by which an earlier alert was taken
     back, and the same message is sent once only.
     """
+    if alert.series_key is None or alert.finding_revision is None:
+        return _source(session, decision)
     newer = select(Finding.revision).where(
         Finding.series_key == alert.series_key, Finding.revision > alert.finding_revision
     )
     revision = session.scalar(newer.order_by(Finding.revision.desc()).limit(1))
-    if alert.series_key is None or revision is None:
-        return _source(session, decision)
-    return finding_of(session, alert.series_key, revision)
+    return finding_of(session, alert.series_key, revision) if revision is not None else _source(session, decision)
 
 
 def _on_record(decision: Decision, finding: FindingProduced | None) -> dict[str, object]:
