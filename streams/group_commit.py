@@ -45,7 +45,7 @@ class GroupCommit(Generic[K, V]):
         self._gathered: dict[K, V] = {}
         self._afterwards: list[Callable[[], object]] = []
         self._rounds: asyncio.Task[None] | None = None
-        self._over = asyncio.Condition()
+        self._changed = asyncio.Condition()
         self._error: StateNotDurable | None = None
 
     async def put(self, writes: Sequence[tuple[K, V]]) -> None:
@@ -75,8 +75,8 @@ class GroupCommit(Generic[K, V]):
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         if self._error is None and not condition():
-            async with self._over:
-                await self._over.wait_for(lambda: self._error is not None or condition())
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._error is not None or condition())
         if self._error is not None:
             raise self._error
 
@@ -95,8 +95,8 @@ class GroupCommit(Generic[K, V]):
             self._fail(StateNotDurable(f"{self._what}: {type(error).__name__}"))
         finally:
             self._rounds = None
-            async with self._over:
-                self._over.notify_all()
+            async with self._changed:
+                self._changed.notify_all()
 
     def _fail(self, error: StateNotDurable) -> None:
         self._error = error
@@ -105,9 +105,9 @@ class GroupCommit(Generic[K, V]):
     async def _round(self) -> None:
         writes, self._gathered = list(self._gathered.items()), {}
         afterwards, self._afterwards = self._afterwards, []
+        async with self._changed:  # there is room again
+            self._changed.notify_all()
         if writes:
             await durably(partial(self._write, writes), self._what, *self._limits)
         for do in afterwards:
             do()
-        async with self._over:
-            self._over.notify_all()

@@ -256,7 +256,7 @@ def test_several_messages_at_once_that_nothing_can_be_answered_to(live: Live) ->
             scanner.say(nothing * 20)
             with pytest.raises(AssertionError, match=r"ended with a PDU of type 7|hung up"):
                 scanner.answer()
-        live.wait_for("associations_ended_total", count, how="aborted")  # a peer may have so many at a time
+        live.wait_for("associations_ended_total", count, how="aborted")  # a peer may have only so many at a time
 
 
 def test_a_comment_never_repeats_what_was_sent(live: Live) -> None:

@@ -59,7 +59,7 @@ def test_the_first_goes_at_once_and_the_others_together() -> None:
     play(scenario)
 
 
-def test_what_is_to_be_done_afterwards_waits_for_what_was_put_before_and_not_for_more() -> None:
+def test_what_is_to_be_done_afterwards_waits_for_what_was_put_before() -> None:
     async def scenario(kafka: Kafka, commit: GroupCommit[str, int], said: list[object]) -> None:
         commit.then(partial(said.append, "nothing before"))
         await settle()
