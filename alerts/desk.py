@@ -27,9 +27,10 @@ from alerts.store.outbox import (
     Address,
     Circumstances,
     NoticeState,
+    Occasion,
     alerts_owing,
     enqueue,
-    handed_over_in,
+    handed_over_now,
     happen,
     note,
     notice_id_of,
@@ -45,7 +46,7 @@ from alerts.store.outbox import (
     waiting_at,
 )
 from alerts.store.record import EntryKind, append
-from alerts.store.schema import Alert, Finding, Notice, Series, Study
+from alerts.store.schema import Alert, Notice, Series, Study
 from alerts.store.studies import (
     add_finding,
     alert_of,
@@ -210,7 +211,7 @@ class Desk:
             return
         matter = _matter(alert, _finding_of_alert(session, alert))
         others = self.escalation.has_other_people(matter, _step_of(alert))
-        if others or handed_over_in(session, alert.alert_id, alert.round):
+        if others or handed_over_now(session, alert):
             alert.rings_at = min(alert.rings_at, now)
 
     def withhold(self, down: Iterable[Address]) -> int:
@@ -352,7 +353,7 @@ class Desk:
         if decision.step is not Step.CONFIRM:
             supersede(session, alert.alert_id, overtaken(PURPOSES[decision.step], decision.topic))
         retracts = decision.step is Step.RETRACT
-        finding = _withdrawing(session, alert, decision) if retracts else _finding_of_alert(session, alert)
+        finding = _source(session, decision) if retracts else _finding_of_alert(session, alert)
         rung = self._ring(session, alert, finding, now) if decision.audience is Audience.ON_CALL else []
         to = list(dict.fromkeys([*rung, *before]))
         unheard = self._unheard(session, alert, decision, to)
@@ -411,10 +412,11 @@ class Desk:
         by: str = "",
     ) -> None:
         series_key, revision = (finding.series_key, finding.revision) if finding else (None, None)
+        occasion = Occasion(alert.changes, alert.round)
         about = finding.study_key if finding else min(decision.standing.studies, default=alert.study_key)
         for address in to:
             message = compose(
-                notice_id=notice_id_of(alert.alert_id, series_key, revision, purpose, alert.round, address),
+                notice_id=notice_id_of(alert.alert_id, series_key, revision, purpose, occasion, address),
                 alert_id=alert.alert_id,
                 study_key=about,
                 purpose=purpose,
@@ -432,7 +434,7 @@ class Desk:
             supersede(session, alert.alert_id, overtaken(purpose, decision.topic), address)
             person = self.recipients.named(address.recipient) if self.recipients else None
             in_turn = bool(person and address.channel in person.in_turn) and purpose in RINGS
-            enqueue(session, message, address, now, in_turn=in_turn)
+            enqueue(session, message, address, now, change=alert.changes, in_turn=in_turn)
 
 
 def _told_before(session: Session, alert: Alert | None, decision: Decision) -> list[Address]:
@@ -445,21 +447,6 @@ def _told_before(session: Session, alert: Alert | None, decision: Decision) -> l
 def _source(session: Session, decision: Decision) -> FindingProduced | None:
     source = decision.standing.source
     return finding_of(session, source.series_key, source.revision) if source else None
-
-
-def _withdrawing(session: Session, alert: Alert, decision: Decision) -> FindingProduced | None:
-    """What takes the alert back: the newer finding of the series it was about, if there is one.
-
-    Not what the study rests on altogether: that may be another series' finding by which an earlier alert was taken
-    back, and the same message is sent once only.
-    """
-    if alert.series_key is None or alert.finding_revision is None:
-        return _source(session, decision)
-    newer = select(Finding.revision).where(
-        Finding.series_key == alert.series_key, Finding.revision > alert.finding_revision
-    )
-    revision = session.scalar(newer.order_by(Finding.revision.desc()).limit(1))
-    return finding_of(session, alert.series_key, revision) if revision is not None else _source(session, decision)
 
 
 def _on_record(decision: Decision, finding: FindingProduced | None) -> dict[str, object]:
@@ -506,6 +493,7 @@ def _new_alert(study_key: str, decision: Decision, now: datetime) -> Alert:
         raised_at=now,
         changed_at=now,
         round=0,
+        changes=0,
         handovers=0,
     )
     _state_claim(alert, decision)
@@ -514,6 +502,7 @@ def _new_alert(study_key: str, decision: Decision, now: datetime) -> Alert:
 
 def _move(session: Session, alert: Alert, decision: Decision, now: datetime) -> None:
     """Bring a known alert to what the decision says."""
+    alert.changes += 1
     match decision.step:
         case Step.RAISE:
             _reopen(session, alert, decision, now)

@@ -18,7 +18,7 @@ from alerts.links import Links
 from alerts.messages import Message, Purpose, compose
 from alerts.ports import Channel, Clock, Stop
 from alerts.recipients import ChannelKind
-from alerts.store.outbox import Address, notice_id_of
+from alerts.store.outbox import Address, Occasion, notice_id_of
 from streams.contracts.findings import FindingProduced
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Heartbeats:
         alert_id = finding.study_key
         address = Address(TEST_RECIPIENT, ChannelKind.WEBHOOK)
         return compose(
-            notice_id=notice_id_of(alert_id, finding.series_key, finding.revision, Purpose.ALARM, 0, address),
+            notice_id=notice_id_of(alert_id, finding.series_key, finding.revision, Purpose.ALARM, Occasion(), address),
             alert_id=alert_id,
             study_key=finding.study_key,
             purpose=Purpose.ALARM,

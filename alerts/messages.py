@@ -165,7 +165,7 @@ def _finding_line(decision: Decision, finding: FindingProduced | None) -> str:
     if finding is None:
         return "Not analysed: a result could not be read. Read the images yourself"
     if decision.standing.verdict is Verdict.BLEED:
-        return wording.bleed_words(finding)
+        return wording.bleed_words(finding, decision.standing.sides)
     return f"{wording.verdict_words(finding)}. Read the images yourself"
 
 
@@ -218,7 +218,7 @@ def compose(
         "link": link,
         "acknowledge_link": acknowledge_link,
     }
-    return Message.model_validate(common | (_evidence(finding, parts) if finding else {}))
+    return Message.model_validate(common | (_evidence(decision, finding, parts) if finding else {}))
 
 
 def _where_line(study: str, place: str) -> str:
@@ -240,12 +240,12 @@ def _measured_lines(finding: FindingProduced) -> list[str]:
     return [f"Measured by machine: {line}." for line in lines]
 
 
-def _evidence(finding: FindingProduced, parts: frozenset[MessagePart]) -> dict[str, object]:
+def _evidence(decision: Decision, finding: FindingProduced, parts: frozenset[MessagePart]) -> dict[str, object]:
     model, coverage = finding.model, finding.coverage
     by_part: dict[MessagePart, dict[str, object]] = {
         MessagePart.FINDING: {
             "provisional": finding.status is FindingStatus.PROVISIONAL,
-            "sides": tuple(sorted(sides_of(finding))),
+            "sides": tuple(sorted(decision.standing.sides or sides_of(finding))),
         },
         MessagePart.SCORES: {
             "types": finding.probabilities,

@@ -4,7 +4,7 @@ Laws: *possible*, because a machine triages and a doctor diagnoses; *no bleed fo
 computed; *not analysed* always with its reason.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 
 from alerts.decision import Audience, Reason, Verdict, leading_type, sides_of
@@ -228,12 +228,12 @@ def verdict_words(finding: FindingProduced) -> str:
             return f"Not analysed: {reason_words(finding.reasons)}"
 
 
-def bleed_words(finding: FindingProduced) -> str:
-    """``Possible intracranial hemorrhage, right, most likely subdural``."""
+def bleed_words(finding: FindingProduced, sides: Collection[Side] = ()) -> str:
+    """``Possible intracranial hemorrhage, right, most likely subdural``. ``sides``: of all series of the study."""
     leading = leading_type(finding)
     parts = [
         "Possible intracranial hemorrhage",
-        side_words(sides_of(finding)) or "side not known",
+        side_words(sides or sides_of(finding)) or "side not known",
         f"most likely {label_words(leading)}" if leading else "",
         "provisional: slices are still arriving" if finding.status is FindingStatus.PROVISIONAL else "",
     ]

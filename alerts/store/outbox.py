@@ -1,7 +1,7 @@
 """The two outboxes in the database: notices to people, and events to ``triage.alerts.v1``.
 
-Laws: a notice is written in the transaction that decides it, once per (alert, finding, purpose, round, recipient,
-channel); one attempt at a time per recipient and channel, the fresh before the retried, so a dead channel delays only
+Laws: a notice is written in the transaction that decides it, once per (alert, change of what it says, finding, purpose,
+round, recipient, channel); one attempt at a time per recipient and channel, the fresh before the retried, so a dead channel delays only
 itself; an attempt is counted before it is made, its success only after it has been.
 """
 
@@ -58,15 +58,27 @@ class FirstDelivery:
     produced_at: datetime
 
 
+@dataclass(frozen=True)
+class Occasion:
+    """When in the life of its alert a message is written."""
+
+    change: int = 0
+    round: int = 0
+
+
 def notice_id_of(
-    alert_id: str, series_key: str | None, revision: int | None, purpose: str, round_number: int, address: Address
+    alert_id: str, series_key: str | None, revision: int | None, purpose: str, occasion: Occasion, address: Address
 ) -> str:
-    """The same message has the same id, also when the database was lost and the findings are replayed."""
-    parts = (alert_id, series_key or "", str(revision), purpose, str(round_number), address.recipient, address.channel)
+    """The same message has the same id, also when the database was lost and the findings are replayed; the same words
+    on another occasion are another message."""
+    when = (str(occasion.round), *((str(occasion.change),) if occasion.change else ()))
+    parts = (alert_id, series_key or "", str(revision), purpose, *when, address.recipient, address.channel)
     return hashlib.sha256("\0".join(("notice", *parts)).encode()).hexdigest()[:32]
 
 
-def enqueue(session: Session, message: Message, address: Address, now: datetime, *, in_turn: bool = False) -> bool:
+def enqueue(
+    session: Session, message: Message, address: Address, now: datetime, *, change: int = 0, in_turn: bool = False
+) -> bool:
     """Put a message in the outbox; False if it is already there. ``in_turn``: another channel may stand in for it."""
     number = session.scalar(select(func.count()).where(Notice.alert_id == message.alert_id)) or 0
     return insert_missing(
@@ -82,6 +94,7 @@ def enqueue(session: Session, message: Message, address: Address, now: datetime,
         recipient=address.recipient,
         channel=address.channel,
         round=message.round,
+        change=change,
         message=message.body().decode(),
         state=NoticeState.PENDING,
         in_turn=in_turn,
@@ -148,10 +161,11 @@ def ring_failed(session: Session, alert: Alert) -> bool:
     return states == {NoticeState.FAILED}
 
 
-def handed_over_in(session: Session, alert_id: str, round_number: int) -> bool:
-    """Was this round of the bell a hand-over?"""
-    mine = (Notice.alert_id == alert_id, Notice.round == round_number, Notice.purpose == Purpose.HANDED_OVER)
-    return session.scalar(select(Notice.notice_id).where(*mine).limit(1)) is not None
+def handed_over_now(session: Session, alert: Alert) -> bool:
+    """Is the alert's present round of the bell a hand-over?"""
+    present = (Notice.alert_id == alert.alert_id, Notice.round == alert.round, Notice.created_at >= alert.raised_at)
+    mine = select(Notice.notice_id).where(*present, Notice.purpose == Purpose.HANDED_OVER).limit(1)
+    return session.scalar(mine) is not None
 
 
 def record_delivered(session: Session, notice_id: str, now: datetime) -> FirstDelivery | None:
@@ -173,6 +187,7 @@ def _one_channel_is_enough(session: Session, delivered: Notice) -> None:
         Notice.recipient == delivered.recipient,
         Notice.purpose == delivered.purpose,
         Notice.round == delivered.round,
+        Notice.change == delivered.change,
         Notice.finding_revision.is_not_distinct_from(delivered.finding_revision),
         Notice.series_key.is_not_distinct_from(delivered.series_key),
         Notice.notice_id != delivered.notice_id,
@@ -184,12 +199,12 @@ def _one_channel_is_enough(session: Session, delivered: Notice) -> None:
 
 def turn_to(session: Session, notice: Notice, channel: ChannelKind, now: datetime) -> bool:
     """The same message to the same person on another channel; False if it is there already."""
-    address = Address(notice.recipient, channel)
-    message = Message.model_validate_json(notice.message)
+    address, occasion = Address(notice.recipient, channel), Occasion(notice.change, notice.round)
     notice_id = notice_id_of(
-        notice.alert_id, notice.series_key, notice.finding_revision, notice.purpose, notice.round, address
+        notice.alert_id, notice.series_key, notice.finding_revision, notice.purpose, occasion, address
     )
-    return enqueue(session, message.model_copy(update={"notice_id": notice_id}), address, now, in_turn=notice.in_turn)
+    message = Message.model_validate_json(notice.message).model_copy(update={"notice_id": notice_id})
+    return enqueue(session, message, address, now, change=notice.change, in_turn=notice.in_turn)
 
 
 def owed_notice(session: Session, notice_id: str) -> tuple[Alert, Notice] | None:

@@ -131,6 +131,8 @@ class Alert(Base):
     """Rounds of the bell that were hand-overs: they are no step of the escalation."""
     round: Mapped[int] = mapped_column(default=0)
     """How often the bell has been rung for the present claim."""
+    changes: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How often what it says has changed; unlike the round, it never begins anew."""
     rings_at: Mapped[datetime | None] = mapped_column(Instant, index=True)
     """When it rings again if nobody has answered."""
 
@@ -150,6 +152,8 @@ class Notice(Base):
     recipient: Mapped[str] = mapped_column(NAME)
     channel: Mapped[str] = mapped_column(WORD)
     round: Mapped[int]
+    change: Mapped[int] = mapped_column(default=0, server_default="0")
+    """The alert's ``changes`` when this was written."""
     message: Mapped[str]
     state: Mapped[str] = mapped_column(WORD)
     in_turn: Mapped[bool] = mapped_column(default=False)
@@ -168,7 +172,8 @@ class Notice(Base):
 
     __table_args__ = (
         UniqueConstraint(
-            "study_key", "series_key", "finding_revision", "purpose", "round", "recipient", "channel", name="once"
+            *("study_key", "series_key", "finding_revision", "purpose", "round", "change", "recipient", "channel"),
+            name="once",
         ),
         Index("due", "state", "due_at"),
         Index("lane", "recipient", "channel", "state"),

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import literal, select
+from sqlalchemy import func, literal, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
@@ -52,9 +52,17 @@ def studies_of_patient(session: Session, study: Study) -> Iterator[Study]:
 
 
 def add_finding(session: Session, finding: FindingProduced, received_at: datetime) -> bool:
-    """Keep a finding; False if this revision is already there."""
-    fact = FindingFact.of(finding)
+    """Keep a finding; False if it is known.
+
+    One that is younger than all that is known of its series says what is true now, whatever its number: streams that
+    have forgotten a series count from one again. It gets the next number.
+    """
     insert_missing(session, Series, series_key=finding.series_key, study_key=finding.study_key)
+    newest = select(func.max(Finding.revision), func.max(Finding.produced_at))
+    revision, produced_at = session.execute(newest.where(Finding.series_key == finding.series_key)).one()
+    if revision is not None and finding.revision <= revision and finding.clocks.produced > produced_at:
+        finding = finding.model_copy(update={"revision": revision + 1})
+    fact = FindingFact.of(finding)
     is_new = insert_missing(
         session,
         Finding,

@@ -214,12 +214,48 @@ def test_the_same_finding_twice_rings_once(ward: Any) -> None:
     assert len(ward.news("first")) == 1
 
 
+def test_a_series_that_was_forgotten_and_comes_again_is_heard(ward: Any) -> None:
+    """Streams forget a closed series after a day, and count its findings from one when it is sent again."""
+    ward.send(a_finding(NOT_ASSESSABLE))
+    ward.wait(minutes=2)
+    ward.expects("first", "not")
+    tomorrow = START + timedelta(days=1, hours=1)
+    ward.clock.instant = tomorrow
+    again = a_finding(FINAL, at=tomorrow)
+    ward.send(again)
+    ward.expects("first", "possible bleed after all")
+    ward.send(again)
+    ward.send(a_finding(FINAL, revision=2, at=tomorrow + timedelta(seconds=9), outcome=Outcome.NEGATIVE))
+    ward.expects("first", "withdrawn")
+
+
 def test_a_result_that_cannot_be_read_asks_a_human(ward: Any) -> None:
     ward.send(a_finding(FINAL, outcome=Outcome.NEGATIVE))
     ward.desk.take_unreadable_result(key("A"))
     ward.settle()
     ward.expects("first", "a result could not be read", "read the images yourself")
     assert ward.study().verdict is Verdict.FAILED
+
+
+def test_what_was_told_and_taken_back_is_told_again_when_it_is_true_again(ward: Any) -> None:
+    """Twice the same words about no finding at all: on another occasion they are another message."""
+    ward.desk.take_study_identity(key("A"), b"sealed", START)
+    ward.wait(minutes=11)
+    ward.expects("first", "no result")
+    ward.send(a_finding(FINAL, outcome=Outcome.NEGATIVE))
+    ward.expects("first", "analysed")
+    ward.desk.take_unreadable_result(key("A"))
+    ward.settle()
+    ward.expects("first", "a result could not be read")
+
+
+def test_every_correction_is_sent_though_the_same_series_speaks(ward: Any) -> None:
+    ward.send(a_finding(FINAL, side=Side.RIGHT, score=0.99))
+    ward.news("first")
+    ward.send(a_finding(FINAL, series="thin", side=Side.LEFT, score=0.9))
+    ward.expects("first", "correction", "left")
+    ward.send(a_finding(FINAL, series="thin", revision=2, outcome=Outcome.NEGATIVE))
+    ward.expects("first", "correction", "right")
 
 
 def test_nobody_answers_so_it_rings_again_until_somebody_does(ward: Any) -> None:
