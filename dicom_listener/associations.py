@@ -345,10 +345,19 @@ class ServedAssociation(Association):  # type: ignore[misc] # pynetdicom is not 
             self.dul.socket.wake()
         if self.dul.is_alive():
             self.dul.join(timeout=LAST_REQUEST_SECONDS)
-        self._assembler.release()
+        self._account_for_rest()
         self._ended(self)
         if isinstance(self.dul.socket, PolledSocket):
             self.dul.socket.dispose()
+
+    def _account_for_rest(self) -> None:
+        """What had begun to come is known to be missing; nobody is there to be answered."""
+        for request in self._assembler.end():
+            try:
+                if request.data_set is not None:
+                    self._decide(self, request)
+            finally:
+                request.release()
 
     def _run_reactor(self) -> None:
         """Wait for the end of the association; requests are served elsewhere."""

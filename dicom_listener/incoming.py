@@ -5,6 +5,7 @@ would be decided at the end: the header is the same bytes.
 """
 
 import hashlib
+from contextlib import suppress
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,8 @@ class IncomingObject(BytesIO):
         self._judged: JudgedHeader | None = None
         self._hasher: _FrameHasher | None = None
         self._refusal: Unacceptable | None = None
+        self._no_room: Unacceptable | None = None
+        """It will be refused, once its header has told where it belongs."""
         self._placed: PlacedObject | None = None
 
     def write(self, data: "ReadableBuffer") -> int:
@@ -60,6 +63,8 @@ class IncomingObject(BytesIO):
             self._try_header(start + view.nbytes)
         elif self._hasher is not None:
             self._hasher.feed(start, view)
+        if self._no_room is not None and (self._judged is not None or self.tell() >= ATTEMPTS_AT_BYTES[-1]):
+            self.refuse(self._no_room)
         return view.nbytes
 
     @property
@@ -73,6 +78,9 @@ class IncomingObject(BytesIO):
         Raises:
             Unacceptable: refused already, in a syntax that is not ours, or no data set.
         """
+        if self._no_room is not None and self._refusal is None:
+            self._read_place()
+            self.refuse(self._no_room)
         if self._refusal is not None:
             raise self._refusal
         if self._syntax is None:
@@ -104,12 +112,23 @@ class IncomingObject(BytesIO):
             return False
         if start + count > self._max_bytes:
             self.refuse(Unacceptable(RefusalReason.TOO_LARGE, "the object is larger than the limit"))
+        elif self._no_room is not None:
+            return True  # at most what a header takes, see write
         elif self._budget is not None and not self._budget.take(count):
-            self.refuse(Unacceptable(RefusalReason.SPOOL_FULL, "no memory now, try again"))
+            self._no_room = Unacceptable(RefusalReason.SPOOL_FULL, "no memory now, try again")
+            if self._judged is None:
+                return True
+            self.refuse(self._no_room)
         else:
             self._taken += count
             return True
         return False
+
+    def _read_place(self) -> None:
+        """Of an object that is shorter than the first attempt."""
+        with suppress(Unacceptable):
+            if self._syntax is not None and not self._syntax.deflated:
+                self._judged = judge_header(parse(self.getvalue(), self._syntax), self.command)
 
     def _try_header(self, size: int) -> None:
         if self._syntax is None or self._syntax.deflated or not self._attempts or size < self._attempts[0]:

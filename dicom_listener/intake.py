@@ -164,7 +164,12 @@ class Intake:
         if messages:
             self.spool.append(messages)
         identities = {event.identity for event, _ in frames}
-        self._record(series, ledger, sealed, identities, acquaintance, heartbeat=heartbeat)
+        self._record(series, ledger, sealed, acquaintance)
+        ledger.accepted(series.series_key, identities, sop_digest)
+        if heartbeat:
+            self.metrics.heartbeat_slices.inc(len(identities))
+        elif identities:
+            self.metrics.slices_taken(ledger.calling_ae, len(identities), at)
 
     def _opening(self, series: SeriesReference, ledger: AssociationLedger, at: datetime) -> list[OutgoingMessage]:
         if ledger.is_open(series.series_key):
@@ -184,21 +189,13 @@ class Intake:
         series: SeriesReference,
         ledger: AssociationLedger,
         sealed: list[SealedIdentity],
-        frames: set[str],
         acquaintance: Acquaintance,
-        *,
-        heartbeat: bool = False,
     ) -> None:
         if not ledger.is_open(series.series_key):
             self.notes.note(ledger.opening(series.study_key, series.series_key, self.now()))
         ledger.opened(series.study_key, series.series_key)
-        ledger.accepted(series.series_key, frames)
         for one in sealed:
             self.identities.published(one)
-        if frames and heartbeat:
-            self.metrics.heartbeat_slices.inc(len(frames))
-        elif frames:
-            self.metrics.slices_taken(ledger.calling_ae, len(frames), self.now())
         if acquaintance is Acquaintance.REPEATED:
             self.metrics.objects_repeated.inc()
         if acquaintance is Acquaintance.CONFLICTING:
@@ -214,7 +211,13 @@ class Intake:
         status: int | None = None,
     ) -> Verdict:
         self.metrics.objects_refused.labels(reason).inc()
-        series = self._account_refusal(incoming, reason, placed, ledger) if placed is not None else None
+        name = incoming.command.sop_instance_uid
+        sop_digest = self.secret.sop_digest(name) if name else None
+        series = None
+        if placed is not None:
+            series = self._account_refusal(reason, placed, ledger, sop_digest)
+        elif sop_digest is not None:
+            ledger.refused_unplaced(reason, sop_digest)
         journal.warning(
             "object refused",
             extra={
@@ -228,7 +231,7 @@ class Intake:
         return Verdict(status or STATUS_BY_REASON[reason], comment)
 
     def _account_refusal(
-        self, incoming: IncomingObject, reason: RefusalReason, placed: PlacedObject, ledger: AssociationLedger
+        self, reason: RefusalReason, placed: PlacedObject, ledger: AssociationLedger, sop_digest: Key | None
     ) -> SeriesReference:
         """A series must not go unnoticed, nor nameless, when the first that is seen of it is refused."""
         series = self._reference(placed)
@@ -237,10 +240,9 @@ class Intake:
             opening = self._opening(series, ledger, self.now()) + [one.message for one in sealed]
             try:
                 self.spool.append(opening, reserved=True)
-                self._record(series, ledger, sealed, set(), Acquaintance.NEW)
+                self._record(series, ledger, sealed, Acquaintance.NEW)
             except SpoolError:
                 journal.exception("a series could not be announced")
                 ledger.opened(series.study_key, series.series_key)
-        name = incoming.command.sop_instance_uid
-        ledger.refused(series.series_key, reason, self.secret.sop_digest(name) if name else None)
+        ledger.refused(series.series_key, reason, sop_digest)
         return series

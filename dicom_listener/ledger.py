@@ -2,6 +2,8 @@
 
 Pure: it is told what happened and gives the entries to publish. ``frames_accepted`` counts the frames that were put
 on ``ct.slices.v1`` under this association; a repetition of what an earlier association brought is not among them.
+An object that was refused before it could be known where it belongs may be of any series of its association: each is
+told, until it comes.
 """
 
 from collections import Counter
@@ -32,6 +34,8 @@ class AssociationLedger:
     def __init__(self, association: Key, calling_ae: str) -> None:
         self.association, self.calling_ae = association, calling_ae
         self._accounts: dict[Key, _Account] = {}
+        self._anywhere: dict[Key, RefusalReason] = {}
+        """Refused, and of no known series."""
 
     def is_open(self, series_key: Key) -> bool:
         return series_key in self._accounts
@@ -44,12 +48,20 @@ class AssociationLedger:
         if len(self._accounts) < MAX_SERIES:
             self._accounts.setdefault(series_key, _Account(study_key))
 
-    def accepted(self, series_key: Key, identities: set[str]) -> None:
+    def accepted(self, series_key: Key, identities: set[str], sop_digest: Key) -> None:
+        self._anywhere.pop(sop_digest, None)
         if series_key in self._accounts:
             self._accounts[series_key].frames |= identities
 
+    def refused_unplaced(self, reason: RefusalReason, sop_digest: Key) -> None:
+        """An object of which nothing but its name is known."""
+        if len(self._anywhere) < MAX_REFUSED_OBJECTS:
+            self._anywhere[sop_digest] = reason
+
     def refused(self, series_key: Key, reason: RefusalReason, sop_digest: Key | None = None) -> None:
         """Count a refused object of a series. ``sop_digest``: None where it has no usable name."""
+        if sop_digest is not None:
+            self._anywhere.pop(sop_digest, None)
         account = self._accounts.get(series_key)
         if account is None or sop_digest in account.refused_objects:
             return
@@ -60,7 +72,7 @@ class AssociationLedger:
     def close(self, kind: LedgerKind, at: datetime) -> list[SeriesLedgerEntry]:
         """The final entries, one per series, and a fresh page."""
         entries = [self._entry(kind, key, account, at) for key, account in self._accounts.items()]
-        self._accounts = {}
+        self._accounts, self._anywhere = {}, {}
         return entries
 
     def _entry(self, kind: LedgerKind, series_key: Key, account: _Account, at: datetime) -> SeriesLedgerEntry:
@@ -72,6 +84,6 @@ class AssociationLedger:
             calling_ae=self.calling_ae,
             at=at,
             frames_accepted=len(account.frames),
-            refused=dict(account.refused),
-            refused_objects=dict(account.refused_objects),
+            refused=dict(account.refused + Counter(self._anywhere.values())),
+            refused_objects=account.refused_objects | self._anywhere,
         )

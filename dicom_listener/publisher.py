@@ -235,10 +235,10 @@ class Publisher:
 
     def _set_aside(self, entry: Entry, error: BaseException) -> bool:
         """To the dead letters where they take it, otherwise into a folder; whole. False where neither worked."""
-        message = entry.read()
-        letter = _dead_letter(message, error, datetime.fromtimestamp(self._now(), UTC))
-        refused_as_letter = message.topic == DEADLETTERS.name or _too_large(error)
         try:
+            message = entry.read()
+            letter = _dead_letter(message, error, datetime.fromtimestamp(self._now(), UTC))
+            refused_as_letter = message.topic == DEADLETTERS.name or _too_large(error)
             if refused_as_letter:
                 self._rejected.keep(letter)
             else:

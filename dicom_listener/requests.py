@@ -66,10 +66,9 @@ class RequestAssembler:
             if last:
                 yield from self._whole()
 
-    def release(self) -> None:
-        """The association is over; a message that is not whole will never be."""
-        for request in self._whole():
-            request.release()
+    def end(self) -> Iterator[Request]:
+        """The association is over: the message that is not whole, and will never be, if there is one."""
+        yield from self._cut_off()
 
     def _take_command(self, context_id: int, part: memoryview, last: bool) -> Iterator[Request]:
         if len(self._command) + len(part) > MAX_COMMAND_BYTES:

@@ -109,10 +109,13 @@ class AssociationBook:
     def ledger(self, association: ServedAssociation) -> AssociationLedger:
         return self._open[association][1]
 
-    def leave(self, association: ServedAssociation) -> AssociationLedger | None:
+    def has(self, association: ServedAssociation) -> bool:
         with self._lock:
-            entry = self._open.pop(association, None)
-        return entry[1] if entry else None
+            return association in self._open
+
+    def leave(self, association: ServedAssociation) -> None:
+        with self._lock:
+            del self._open[association]
 
     def associations(self) -> list[ServedAssociation]:
         with self._lock:
@@ -285,11 +288,11 @@ class HardenedServer(ThreadedAssociationServer):  # type: ignore[misc] # pynetdi
 
     def ended(self, association: ServedAssociation) -> None:
         self._left()
-        ledger = self.book.leave(association)
-        if ledger is None:
+        if not self.book.has(association):
             return
         kind = LedgerKind.RELEASED if association.is_released else LedgerKind.ABORTED
-        self.intake.close(ledger, kind)
+        self.intake.close(self.book.ledger(association), kind)
+        self.book.leave(association)  # only now: whoever waits for an empty book waits for the accounts, too
         self.metrics.associations_open.set(len(self.book))
         self.metrics.associations_ended.labels(kind).inc()
 

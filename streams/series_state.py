@@ -97,6 +97,8 @@ class AssociationAccount(Record):
     """What one association says it brought of this series."""
 
     kind: LedgerKind = LedgerKind.OPENED
+    opened_at: AwareDatetime | None = None
+    """When its first object of this series came."""
     frames_accepted: int = 0
     refused: dict[RefusalReason, int] = {}
     refused_objects: dict[Key, RefusalReason] = {}
@@ -250,9 +252,12 @@ class SeriesState:
 
 
 def frame_record(header: SliceAccepted, partition: int, offset: int, reason: SliceReason | None) -> FrameRecord:
-    """The record of a frame; thin slices with a place in space are given a slab."""
+    """The record of a frame; thin slices with a place in space are given a slab.
+
+    Another version of a slice is read by itself: in a mean with the first neither would be seen as it is.
+    """
     position = geometry.position_mm(header)
-    thin = header.SliceThickness is not None and header.SliceThickness < THIN_MM
+    thin = header.SliceThickness is not None and header.SliceThickness < THIN_MM and not header.conflicting
     return FrameRecord(
         identity=header.identity,
         sop_digest=header.sop_digest,
@@ -331,6 +336,7 @@ def note_ledger(state: SeriesState, entry: SeriesLedgerEntry, now: AwareDatetime
     account = known.model_copy(
         update={
             "kind": entry.kind,
+            "opened_at": entry.at if entry.kind is LedgerKind.OPENED else known.opened_at,
             "frames_accepted": max(known.frames_accepted, entry.frames_accepted),
             "refused": entry.refused or known.refused,
             "refused_objects": entry.refused_objects or known.refused_objects,

@@ -19,7 +19,7 @@ from streams.contracts.findings import (
 )
 from streams.contracts.series import LedgerKind
 from streams.head_extent import ends_seen, estimated_slices, shows_brain
-from streams.series_state import SeriesState
+from streams.series_state import AssociationAccount, SeriesState
 from triage_models import decision as decisions
 from triage_models.manifest import Thresholds
 
@@ -182,22 +182,27 @@ def _transfer_broke_off(state: SeriesState) -> bool:
     """Did nobody say that this was all?
 
     An association that was aborted, or whose end nobody saw, may have had more to bring. It is made good by one that
-    was released after bringing a slice later than all of theirs: the scanner has sent again, and finished.
+    was released and had begun after the last slice of the broken one: the scanner has sent again, and finished. One
+    that ran beside it has brought its own part.
     """
-    kinds = {key: account.kind for key, account in state.summary.associations.items()}
-    broken = {key for key, kind in kinds.items() if kind is not LedgerKind.RELEASED}
+    accounts = state.summary.associations
+    broken = [key for key, account in accounts.items() if account.kind is not LedgerKind.RELEASED]
     if not broken:
         return False
-    latest = {key: _last_brought(state, key) for key in kinds}
-    finished = [latest[key] for key in kinds if key not in broken and latest[key] is not None]
-    begun = [latest[key] for key in broken if latest[key] is not None]
-    return not finished or any(late > max(filter(None, finished)) for late in filter(None, begun))
+    begun = [_begun_at(state, key, account) for key, account in accounts.items() if key not in broken]
+    latest = max(filter(None, begun), default=None)
+    given_up = [max(brought) for key in broken if (brought := _brought(state, key))]
+    return latest is None or any(last >= latest for last in given_up)
 
 
-def _last_brought(state: SeriesState, association: str) -> datetime | None:
-    """When an association brought its last new frame; None where it brought none."""
-    brought = [frame.accepted_at for frame in state.frames.values() if frame.association == association]
-    return max(brought, default=None)
+def _begun_at(state: SeriesState, association: str, account: AssociationAccount) -> datetime | None:
+    """When an association brought its first object, new or known; None where it said nothing and brought nothing."""
+    return account.opened_at or min(_brought(state, association), default=None)
+
+
+def _brought(state: SeriesState, association: str) -> list[datetime]:
+    """When an association brought its new frames."""
+    return [frame.accepted_at for frame in state.frames.values() if frame.association == association]
 
 
 def _remarks(state: SeriesState, covered: Coverage) -> tuple[FindingReason, ...]:

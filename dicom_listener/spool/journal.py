@@ -282,7 +282,7 @@ class Spool:
         if segment.damaged:
             os.ftruncate(segment.descriptor, segment.size)
             os.close(segment.descriptor)
-            segment.path.rename(segment.path.with_suffix(".damaged"))
+            segment.path.rename(segment.path.with_suffix(f".{time.time_ns()}.damaged"))  # numbers begin anew
         elif segment.ready_bytes and self._spare is None:
             self._use_again(segment)
         else:

@@ -23,8 +23,8 @@ def test_each_series_has_its_own_account() -> None:
     ledger = a_ledger()
     for series in (HEAD, BONE):
         ledger.opened(STUDY, series)
-    ledger.accepted(HEAD, {"x:1", "x:2"})
-    ledger.accepted(HEAD, {"x:2"})
+    ledger.accepted(HEAD, {"x:1", "x:2"}, "e" * 32)
+    ledger.accepted(HEAD, {"x:2"}, "f" * 32)
     ledger.refused(BONE, RefusalReason.TRUNCATED_PIXEL_DATA)
     head, bone = ledger.close(LedgerKind.RELEASED, AT)
     assert (head.series_key, head.frames_accepted, head.refused) == (HEAD, 2, {})
@@ -49,6 +49,22 @@ def test_a_ledger_names_only_so_many_refused_objects_and_counts_all() -> None:
     (entry,) = ledger.close(LedgerKind.RELEASED, AT)
     assert entry.refused == {RefusalReason.SPOOL_FULL: MAX_REFUSED_OBJECTS + 5}
     assert len(entry.refused_objects) == MAX_REFUSED_OBJECTS
+
+
+def test_an_object_of_no_known_series_is_missing_in_each_until_it_comes() -> None:
+    lost, late, known = "e" * 32, "f" * 32, "0" * 32
+    ledger = a_ledger()
+    for series in (HEAD, BONE):
+        ledger.opened(STUDY, series)
+    for name in (lost, late, known):
+        ledger.refused_unplaced(RefusalReason.NOT_UNDERSTOOD, name)
+    ledger.accepted(HEAD, {"x:1"}, late)
+    ledger.refused(BONE, RefusalReason.SPOOL_FULL, known)
+    head, bone = ledger.close(LedgerKind.RELEASED, AT)
+    assert head.refused == {RefusalReason.NOT_UNDERSTOOD: 1}
+    assert head.refused_objects == {lost: RefusalReason.NOT_UNDERSTOOD}
+    assert bone.refused == {RefusalReason.NOT_UNDERSTOOD: 1, RefusalReason.SPOOL_FULL: 1}
+    assert set(bone.refused_objects) == {lost, known}
 
 
 def test_a_closed_ledger_is_empty() -> None:

@@ -102,6 +102,19 @@ def test_an_association_is_noted_from_its_first_object_to_its_account(desk: Desk
     assert not desk.noted
 
 
+def test_what_cannot_be_read_is_missing_from_the_series_of_its_association_until_it_comes(desk: Desk) -> None:
+    desk.store()
+    garbage = a_request(a_ct(7), data_set=b"\0" * 300)
+    assert desk.intake.store(garbage, desk.association).status != 0
+    second = AssociationLedger("f" * 32, "CT1")
+    for request in (a_request(a_ct(8)), a_request(a_ct(7), data_set=b"\0" * 300), a_request(a_ct(7))):
+        desk.intake.store(request, second)
+    desk.intake.close(desk.association, LedgerKind.RELEASED)
+    desk.intake.close(second, LedgerKind.RELEASED)
+    told = [entry.refused for entry in desk.log.ledger if entry.kind is LedgerKind.RELEASED]
+    assert told == [{RefusalReason.NOT_UNDERSTOOD: 1}, {}]
+
+
 def test_the_next_slice_is_alone(desk: Desk) -> None:
     desk.store()
     assert desk.intake.store(a_request(a_ct(2)), desk.association).status == 0

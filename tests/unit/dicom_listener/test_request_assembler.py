@@ -80,9 +80,12 @@ def test_no_command_is_endless(peer: Peer) -> None:
         peer.says(COMMAND, b"x")
 
 
-def test_what_is_not_whole_at_the_end_is_let_go(peer: Peer) -> None:
+def test_what_is_not_whole_at_the_end_is_cut_off(peer: Peer) -> None:
     peer.says(COMMAND | LAST, a_command(STORE, data_set=True))
     peer.says(DATA, b"x" * 500)
     assert peer.budget.taken == 500
-    peer.assembler.release()
+    (cut_off,) = peer.assembler.end()
     assert peer.budget.taken == 0
+    assert cut_off.data_set is not None
+    with pytest.raises(Unacceptable, match="ended too early"):
+        cut_off.data_set.whole()

@@ -9,8 +9,8 @@ from streams import geometry
 from streams.contracts.deadletters import DeadLetterReason
 from streams.contracts.findings import ClosedBy, Estimate, FindingReason, Outcome, Side, SliceReason
 from streams.contracts.series import LedgerKind, RefusalReason
-from tests.support.slices import START, a_slice, key
-from tests.support.stream_worker import BLEED, CLEAN, DOUBTFUL, Worker
+from tests.support.slices import START, a_slice, key, soft_tissue, stored
+from tests.support.stream_worker import BLEED, CLEAN, DOUBTFUL, Worker, later
 from triage_models.bleeds import Measured
 from triage_models.midline_shift import MidlineMeasurement
 
@@ -240,7 +240,7 @@ def test_an_association_whose_end_nobody_saw_delays_a_complete_series_only_a_lit
     worker.account(LedgerKind.OPENED)
     for number in range(1, 15):
         worker.send(a_slice(number))
-    worker.account(LedgerKind.OPENED, association=key("second"))
+    worker.account(LedgerKind.OPENED, association=key("second"), at=later(1.45))
     for number in range(1, 29):
         worker.send(a_slice(number, association=key("second")))
     worker.account(LedgerKind.RELEASED, 28, association=key("second"))
@@ -248,6 +248,82 @@ def test_an_association_whose_end_nobody_saw_delays_a_complete_series_only_a_lit
     assert worker.story == []
     worker.wait(2)
     assert worker.last.outcome is Outcome.NEGATIVE
+
+
+def test_what_broke_off_is_not_made_good_by_what_ran_beside_it(worker: Worker) -> None:
+    """One association from the middle down, the other up: the skull base never came."""
+    worker.account(LedgerKind.OPENED)
+    worker.account(LedgerKind.OPENED, association=key("second"))
+    for number in range(5, 17):
+        worker.send(a_slice(number))
+    worker.account(LedgerKind.ABORTED, 12)
+    for number in range(17, 33):
+        worker.send(a_slice(number, association=key("second")))
+    worker.account(LedgerKind.RELEASED, 16, association=key("second"))
+    worker.wait(70)
+    assert worker.last.coverage.extent_mm == 135
+    assert worker.last.outcome is Outcome.NOT_ASSESSABLE
+    assert FindingReason.TRANSFER_INCOMPLETE in worker.last.reasons
+
+
+def test_what_had_all_come_and_is_sent_again_is_complete(worker: Worker) -> None:
+    """Only the last answer was lost: the listener knows all that is repeated, and publishes none of it again."""
+    worker.account(LedgerKind.OPENED)
+    for number in HEAD:
+        worker.send(a_slice(number))
+    worker.account(LedgerKind.ABORTED, len(HEAD), at=later(3))
+    worker.account(LedgerKind.OPENED, association=key("second"), at=later(4))
+    worker.account(LedgerKind.RELEASED, 0, association=key("second"), at=later(6))
+    worker.wait(20)
+    assert worker.last.outcome is Outcome.NEGATIVE
+
+
+def test_a_refused_object_of_no_known_series_is_missing_until_it_comes(worker: Worker) -> None:
+    refused = {"refused": {RefusalReason.SPOOL_FULL: 1}, "refused_objects": {key("sop 29"): RefusalReason.SPOOL_FULL}}
+    worker.account(LedgerKind.OPENED)
+    for number in HEAD:
+        worker.send(a_slice(number))
+    worker.account(LedgerKind.RELEASED, len(HEAD), **refused)
+    worker.wait(20)
+    assert worker.last.outcome is Outcome.NOT_ASSESSABLE
+    worker.account(LedgerKind.OPENED, association=key("second"), at=later(30))
+    worker.send(a_slice(29, association=key("second"), accepted_at=later(30)))
+    worker.account(LedgerKind.RELEASED, 1, association=key("second"), at=later(31))
+    worker.wait(20)
+    assert worker.last.outcome is Outcome.NEGATIVE
+
+
+def test_frames_of_another_size_in_a_slab_are_not_taken_for_read(worker: Worker) -> None:
+    thin = {"SliceThickness": 1.25}
+    worker.account(LedgerKind.OPENED)
+    for number in range(112):
+        place = (-112.0, -112.0, 1.25 * number)
+        if number == 61:
+            size = {"Rows": 128, "Columns": 128, "PixelSpacing": (1.75, 1.75)}
+            odd = a_slice(number, ImagePositionPatient=place, **size, **thin)
+            worker.send(odd, data=stored(soft_tissue(BLEED, side=128)))
+        else:
+            worker.send(a_slice(number, ImagePositionPatient=place, **thin))
+    worker.account(LedgerKind.RELEASED, 112)
+    worker.wait(20)
+    assert worker.last.outcome is Outcome.FAILED
+    assert worker.last.coverage.slices_read == 111
+
+
+def test_another_version_of_a_thin_slice_is_not_averaged_away(worker: Worker) -> None:
+    thin = {"SliceThickness": 1.25}
+    worker.account(LedgerKind.OPENED)
+    for number in range(8):
+        worker.send(a_slice(number, ImagePositionPatient=(-112.0, -112.0, 1.25 * number), **thin))
+    again = a_slice(2, ImagePositionPatient=(-112.0, -112.0, 2.5), pixel_sha256="f" * 64, conflicting=True, **thin)
+    worker.send(again, BLEED)
+    assert worker.story == ["provisional"]
+
+
+def test_a_tick_of_a_series_that_is_forgotten_does_nothing(worker: Worker) -> None:
+    worker.force_tick("forgotten")
+    assert worker.story == []
+    assert worker.processor.open_series == 0
 
 
 @pytest.mark.parametrize("end", [LedgerKind.ABORTED, None])
