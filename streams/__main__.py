@@ -24,6 +24,7 @@ from monitoring.host import HostMetrics
 from monitoring.journal import open_journal
 from monitoring.tracing import open_traces
 from streams.app import Wiring, attach, create_app, end_process, health_of
+from streams.committing import commit_in_order
 from streams.contracts.topics import SERIES, SLICES
 from streams.errors import PartitionLayoutUnknown, StateNotDurable, StreamsError
 from streams.frame_source import KafkaFrameSource
@@ -103,7 +104,8 @@ async def run(settings: StreamsSettings) -> None:
         decoder=gallery_decoder,
         busy=lambda: wiring.oldest_waiting_seconds() > PICTURES_GIVE_WAY_SECONDS,
     )
-    pixels = PixelWork(KafkaFrameSource(settings.kafka_bootstrap_servers), decoder, metrics.slices_read)
+    source = KafkaFrameSource(settings.kafka_bootstrap_servers)
+    pixels = PixelWork(source, decoder, metrics.slices_read, wiring.progress.moved)
     executor = ThreadPoolExecutor(1, "pixels")
     processor = SeriesProcessor(
         store=wiring.tables,
@@ -198,6 +200,8 @@ async def serve(wiring: Wiring, wants_fresh_start: Callable[[], bool]) -> None:
         loop.add_signal_handler(number, stop.set)
     app.finalize()
     seek_every_partition(app, (SLICES.name, SERIES.name), wiring.progress.begin)
+    commit_in_order(app.consumer, (SLICES.name, SERIES.name), wiring.progress, wiring.first_offset)
+    wiring.standstill.start()
     await app.start()
     watch = asyncio.create_task(watch_over(wiring, wants_fresh_start))
     ended = asyncio.create_task(app.wait_until_stopped())

@@ -39,6 +39,7 @@ from streams.progress import Delivered, Progress
 from streams.read_ahead import ReadAhead, WaitingSlice
 from streams.scheduling import OldestFirst
 from streams.settings import StreamsSettings
+from streams.standstill import Standstill
 from streams.state_tables import SeriesTables
 
 logger = logging.getLogger(__name__)
@@ -52,8 +53,8 @@ Work = Callable[[Message], Awaitable[None]]
 LOOK_SECONDS = 1.0
 """Between two questions to the broker how far the partitions reach."""
 
-MOST_FILLED = 5_000
-"""Messages of one partition that are read directly when one behind them is delivered."""
+FETCH_AGAIN_SECONDS = 0.5
+"""Between two attempts to read a message directly that the broker does not give."""
 
 MOST_FETCHED = 100
 """Messages of one partition that are read directly at one look: the others have their turn in between."""
@@ -121,7 +122,8 @@ class Wiring:
         self._findings = app.topic(topics.FINDINGS.name, **RAW)
         self._pictures = app.topic(topics.PICTURES.name, **RAW)
         self._deadletters = app.topic(topics.DEADLETTERS.name, **RAW)
-        self.tables = SeriesTables(app, partitions, *settings.durability, end_unconfirmed)
+        self.standstill = Standstill(settings.session_timeout_seconds, end_process)
+        self.tables = SeriesTables(app, partitions, *settings.durability, end_unconfirmed, self.standstill.look)
         self.turn = asyncio.Lock()
         """Held while a message is processed."""
 
@@ -223,7 +225,16 @@ class Wiring:
         if done is not None:
             return done + 1
         committed = self.app.consumer._committed_offset.get(TP(*place))  # Faust has no public name for it
-        return max(int(committed or 0), self.progress.ranges.get(place, (0, 0))[0])
+        return max(int(committed or 0), self.first_offset(place))
+
+    def first_offset(self, place: Place) -> int:
+        """The first that the broker still keeps; 0 where it did not say."""
+        return self.progress.ranges.get(place, (0, 0))[0]
+
+    def confirm(self, place: Place, offset: int) -> None:
+        """What came of a message is durable: it may be committed."""
+        self.progress.confirmed(place, offset)
+        self.app.consumer._acked.setdefault(TP(*place), [])  # Faust asks for the partitions that it finds there
 
     def places(self) -> list[Place]:
         """The partitions of slices and ledger that this worker processes."""
@@ -292,21 +303,31 @@ def attach(
                 return False
             await _guarded(wiring, processor, message, partial(work_on[message.topic], message))
             wiring.progress.processed(place, message.offset)
+            tables.then(partial(wiring.confirm, place, message.offset))
         return True
 
     async def fill_up(place: Place, end: int, since: datetime) -> None:
-        """Process what Faust has passed over, read from the broker directly: offsets have no holes on these topics."""
-        for offset in range(max(wiring.next_offset(place), end - MOST_FILLED), end):
+        """Process what Faust has passed over, read from the broker directly: offsets have no holes on these topics.
+
+        None of them is given up while the broker keeps it: those behind it wait.
+        """
+        for offset in range(wiring.next_offset(place), end):
+            message = await fetched(place, offset, since)
+            if message is None and holds(place, since):
+                logger.error("a message that was passed over has expired", extra={"place": place, "offset": offset})
+            elif message is None or not await process(message, since):
+                return
+            else:
+                logger.warning("a message was passed over and was read again", extra={"place": place, "offset": offset})
+
+    async def fetched(place: Place, offset: int, since: datetime) -> Message:
+        """The message, whenever the broker gives it; None where it is no longer kept, or not for this worker."""
+        while holds(place, since) and offset >= wiring.first_offset(place):
             message = await asyncio.to_thread(wiring.view.message, *place, offset)
-            if message is None:
-                logger.error(
-                    "a message that was passed over is not to be had", extra={"place": place, "offset": offset}
-                )
-                return
-            logger.warning("a message was passed over and is read again", extra={"place": place, "offset": offset})
-            if not await process(message, since):
-                return
-            tables.then(partial(acknowledge, app.consumer, place, offset))
+            if message is not None:
+                return message
+            await asyncio.sleep(FETCH_AGAIN_SECONDS)
+        return None
 
     def begin_ahead(stream: faust.StreamT[bytes], message: Message) -> None:
         if message.topic == topics.SLICES.name and read_ahead.is_free:
@@ -383,7 +404,7 @@ def attach(
     async def resumed(*_: object, **__: object) -> None:
         async with turn:
             wiring.progress.suspend()
-            processor.resume(list(tables.open_series()))
+            processor.resume(list(tables.open_series(wiring.partitions())))
             await picture_the_rest()
 
     app.agent(wiring.slices, name="slices", concurrency=1)(slices)
@@ -409,20 +430,6 @@ def buffered(stream: faust.StreamT[bytes]) -> list[Any]:
 def _waiting(message: Message) -> WaitingSlice:
     header = dict(_pairs(message.headers)).get(SLICE_HEADER, b"")
     return WaitingSlice((message.partition, message.offset), header, message.value or b"")
-
-
-def acknowledge(consumer: Any, place: Place, offset: int) -> None:
-    """Tell Faust that a message which it has passed over is done with.
-
-    It commits no further than the first offset that nobody has acknowledged: without this the partition would seem
-    to wait, and be read again after the next start, from there on. Faust has no public name for it.
-    """
-    where = TP(*place)
-    committed, known = consumer._committed_offset[where], consumer._acked_index[where]
-    if (committed is None or offset >= committed) and offset not in known:
-        known.add(offset)
-        consumer._acked[where].append(offset)
-        consumer._n_acked += 1
 
 
 async def _slice(wiring: Wiring, processor: SeriesProcessor, read_ahead: ReadAhead, message: Message) -> None:

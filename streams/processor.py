@@ -140,7 +140,10 @@ class SeriesProcessor:
         The tick came by the ledger's own partition: whatever happened before it is known.
         """
         self._ticked.pop(tick.series_key, None)
-        state = self._state(tick.study_key, tick.series_key, partition)
+        state = self._open.get(tick.series_key) or self.store.load(tick.series_key)
+        if state is None:
+            return  # it was closed so long ago that it is forgotten
+        self._hold(state)
         reason = self._closable(state, tick.at)
         if reason is None:
             return

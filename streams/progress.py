@@ -68,10 +68,13 @@ class Progress:
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When the partitions were assigned."""
     last_progress: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When a message was processed, or a part of the work on one was over."""
     resumed: asyncio.Event = field(default_factory=asyncio.Event)
     """Partitions are assigned, state is recovered, and it is known where each partition goes on."""
     delivered: dict[str, Delivered] = field(default_factory=dict)
     """By topic, of every topic."""
+    _durable: dict[Place, set[int]] = field(default_factory=dict)
+    """Offsets whose outcome is durable, from the last that was asked for on."""
     _still: dict[Place, _Standstill] = field(default_factory=dict)
 
     def told(self, ranges: Mapping[Place, tuple[int, int]], asked_at: datetime) -> None:
@@ -110,8 +113,24 @@ class Progress:
         self._still.clear()
         self.resumed.set()
 
+    def moved(self) -> None:
+        """A part of a message's work is over, well or badly: many slow parts are no standstill."""
+        self.last_progress = datetime.now(UTC)
+
+    def confirmed(self, place: Place, offset: int) -> None:
+        """What came of a message is durable."""
+        self._durable.setdefault(place, set()).add(offset)
+
+    def durable_until(self, place: Place, start: int) -> int:
+        """The first offset from ``start`` on whose outcome is not durable; what is before ``start`` is forgotten."""
+        known = self._durable[place] = {offset for offset in self._durable.get(place, ()) if offset >= start}
+        end = start
+        while end in known:
+            end += 1
+        return end
+
     def processed(self, place: Place, offset: int) -> None:
         if not self.ready:
             return  # fetched before the partition was sought: it will be seen again, or fetched
         self.done[place] = max(offset, self.done.get(place, offset))
-        self.last_progress = datetime.now(UTC)
+        self.moved()

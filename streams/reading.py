@@ -5,7 +5,7 @@ Neither is state: what is not in them any more is fetched again from ``ct.slices
 """
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -93,6 +93,10 @@ def _unwatched(_seconds: float, _slices: int) -> None:
     return
 
 
+def _unheard() -> None:
+    return
+
+
 @dataclass
 class PixelWork:
     """Everything that is done with pixels.
@@ -100,11 +104,13 @@ class PixelWork:
     Args:
         decoder: of compressed frames; in this process when absent.
         watch: told how many seconds the reader took for how many slices.
+        moved: called when a frame was looked at or slices were read, also in vain.
     """
 
     source: FrameSource
     decoder: Decoder | None = None
     watch: Callable[[float, int], None] = _unwatched
+    moved: Callable[[], None] = _unheard
 
     def __post_init__(self) -> None:
         self._waiting: Bounded[str, HeadSlice] = Bounded(MAX_WAITING_FRAMES)
@@ -112,6 +118,12 @@ class PixelWork:
 
     def look(self, header: SliceAccepted, encoded: bytes) -> Looked:
         """Decode a frame and decide whether it may be read."""
+        try:
+            return self._looked(header, encoded)
+        finally:
+            self.moved()
+
+    def _looked(self, header: SliceAccepted, encoded: bytes) -> Looked:
         reason = eligibility.header_reason(header)
         if reason is not None:
             return Looked(None, reason)
@@ -132,7 +144,7 @@ class PixelWork:
     def read(
         self, model: OpenModel | None, members: Sequence[FrameRecord], head_slice: HeadSlice | None = None
     ) -> UnitReading:
-        """Read one unit: a frame, or the mean of a slab's frames.
+        """Read one unit: a frame, or the mean of a slab's frames. Frames of another size than most are left out.
 
         Args:
             model: None where none could be opened; then nothing is read, and every frame says so.
@@ -146,14 +158,13 @@ class PixelWork:
         if model is None:
             raise ModelError("there is no model")
         slices = [head_slice] if head_slice is not None else [self._voxels(frame) for frame in members]
-        shape = slices[0].voxels_hu.shape
+        shape, _ = Counter(one.voxels_hu.shape for one in slices).most_common(1)[0]
         same = [(f, s) for f, s in zip(members, slices, strict=True) if s.voxels_hu.shape == shape]
-        mean = _mean([s for _, s in same])
-        ((reading, picture),) = self._read(model, [mean])
+        ((reading, picture),) = self._read(model, [_mean([s for _, s in same])])
         self._pictures.put(_picture_key(members), picture)
         for frame in members:
             self._waiting.drop(_place(frame))
-        return _unit_reading(members, reading, model.identity)
+        return _unit_reading([f for f, _ in same], reading, model.identity)
 
     def read_ahead(
         self, model: OpenModel | None, frames: Sequence[tuple[SliceAccepted, int, int, bytes]]
@@ -187,7 +198,10 @@ class PixelWork:
 
     def _read(self, model: OpenModel, slices: Sequence[HeadSlice]) -> list[tuple[SliceReading, Picture]]:
         began = time.monotonic()
-        read = model.reader.read(slices)
+        try:
+            read = model.reader.read(slices)
+        finally:
+            self.moved()
         self.watch(time.monotonic() - began, len(slices))
         return [
             (reading, Picture(brain_window(one.voxels_hu), heat_map))

@@ -30,6 +30,7 @@ class SeriesTables:
         attempt_seconds: an attempt to write that Kafka has not confirmed within this time has failed.
         patience_seconds: attempts are made for this long.
         lost: told when what was saved cannot be made durable.
+        before_write: called before each write.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class SeriesTables:
         attempt_seconds: float,
         patience_seconds: float,
         lost: Callable[[StateNotDurable], None],
+        before_write: Callable[[], None] = lambda: None,
     ) -> None:
         raw = {"key_type": bytes, "value_type": bytes}  # bytes are stored as they are
         self._tables = {name: app.Table(name, partitions=partitions, **raw) for name in (_SUMMARIES, _ENTRIES)}
         self._summaries, self._entries = self._tables[_SUMMARIES], self._tables[_ENTRIES]
+        self._before_write = before_write
         self._limits = (attempt_seconds, patience_seconds)
         self._commit: GroupCommit[_Key, bytes] = GroupCommit(self._log, "series state", *self._limits, lost)
 
@@ -53,12 +56,9 @@ class SeriesTables:
         summary = SeriesSummary.model_validate_json(encoded)
         return SeriesState.rebuilt(summary, self._journal(summary))
 
-    def open_series(self) -> Iterator[SeriesState]:
-        """The series that are not closed, of all partitions that this worker keeps a copy of."""
-        for encoded in list(self._summaries.data.values()):
-            summary = SeriesSummary.model_validate_json(encoded)
-            if summary.closed_by is None:
-                yield SeriesState.rebuilt(summary, self._journal(summary))
+    def open_series(self, partitions: Collection[int]) -> Iterator[SeriesState]:
+        """The series of these partitions that are not closed; copies are kept of others, too."""
+        return self.such(partitions, lambda summary: summary.closed_by is None)
 
     def such(self, partitions: Collection[int], that: Callable[[SeriesSummary], bool]) -> Iterator[SeriesState]:
         """The series of these partitions whose summary is like that."""
@@ -92,6 +92,7 @@ class SeriesTables:
 
     async def _log(self, records: Sequence[tuple[_Key, bytes | None]]) -> None:
         """Write to the changelogs; None is a tombstone."""
+        self._before_write()
         await asyncio.gather(
             *(self._tables[table].send_changelog(partition, key, value) for (table, partition, key), value in records)
         )

@@ -216,7 +216,8 @@ class Clocks(Event):
 class FindingProduced(Event):
     """A verdict about one series, or the reason why there is none.
 
-    Emitted by streams, consumed by alerts. Key: ``study_key``. Idempotency key: (``series_key``, ``revision``).
+    Emitted by streams, consumed by alerts. Key: ``study_key``. Idempotency key: (``series_key``, ``revision``,
+    ``clocks.produced``): streams that have forgotten a series count its revisions from 1 again.
     """
 
     study_key: Key

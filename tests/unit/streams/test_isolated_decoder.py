@@ -1,5 +1,7 @@
 """A codec that crashes or hangs costs one slice."""
 
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -56,6 +58,11 @@ def test_a_child_that_hangs_is_killed(hang: str) -> None:
     with pytest.raises(PixelsUnreadable, match="did not finish"):
         decoder.stored_values(a_slice(), bytes(500_000))
     decoder.close()
+
+
+def test_a_codec_that_spins_is_ended_also_where_its_parent_is_gone() -> None:
+    spinning = "import streams.decoding_child as child; child.CPU_SECONDS = 1; child._limit_time()\nwhile True: pass"
+    assert subprocess.run((sys.executable, "-c", spinning), check=False).returncode == -signal.SIGXCPU
 
 
 def test_a_frame_that_wants_too_much_memory_is_unreadable(decoder: IsolatedDecoder) -> None:

@@ -1,13 +1,14 @@
 """While the state of the series is recovered nothing is processed: what is older would be written over it."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from faust.types import TP
 
 from streams.app import Wiring, attach
@@ -77,10 +78,12 @@ class Worker:
         self.commit = GroupCommit(self._confirm, "", 20.0, 20.0, lambda _error: None)
         self.wiring.turn = asyncio.Lock()
         self.wiring.tables = SimpleNamespace(  # type: ignore[assignment]
-            open_series=tuple, then=self.commit.then, settled=self.commit.settled
+            open_series=lambda _partitions: (), then=self.commit.then, settled=self.commit.settled
         )
         self.acknowledged: list[int] = []
-        self.wiring.view = SimpleNamespace(message=lambda _topic, _partition, offset: a_message(offset))  # type: ignore[assignment]
+        self.refusals: Counter[int] = Counter()
+        """How often the broker does not give a message, by its offset."""
+        self.wiring.view = SimpleNamespace(message=self._from_broker)  # type: ignore[assignment]
         attach(self.wiring, self._processor(), None, lambda: None)  # type: ignore[arg-type]
         self.running = asyncio.create_task(self.agents["series"](SimpleNamespace(events=self._events)))  # type: ignore[arg-type]
 
@@ -96,6 +99,12 @@ class Worker:
         while True:
             message = a_message(await self.events.get())
             yield SimpleNamespace(message=message, ack=partial(self.acknowledged.append, message.offset))
+
+    def _from_broker(self, _topic: str, _partition: int, offset: int) -> Any:
+        if self.refusals[offset]:
+            self.refusals[offset] -= 1
+            return None
+        return a_message(offset)
 
     async def _confirm(self, _writes: Any) -> None:
         await self.confirmed.wait()
@@ -204,6 +213,32 @@ def test_what_was_fetched_before_waits_and_does_not_hide_what_was_passed_over() 
         await worker.rebalance(committed=1)
         await worker.until_processed(4)
         assert worker.processed == [0, 1, 2, 3]
+
+    play(scenario)
+
+
+def test_what_was_passed_over_is_asked_for_until_the_broker_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.app.FETCH_AGAIN_SECONDS", 0.01)
+
+    async def scenario(worker: Worker) -> None:
+        await worker.rebalance(committed=0)
+        worker.refusals[1] = 3
+        worker.fetch(0, 2)
+        await worker.until_processed(3)
+        assert worker.processed == [0, 1, 2]
+        await worker.commit.settled()
+        assert worker.wiring.progress.durable_until(PLACE, 0) == 3
+
+    play(scenario)
+
+
+def test_what_the_broker_does_not_keep_any_more_is_not_waited_for() -> None:
+    async def scenario(worker: Worker) -> None:
+        await worker.rebalance(committed=0)
+        worker.wiring.progress.ranges = {PLACE: (2, 4)}
+        worker.fetch(3)
+        await worker.until_processed(2)
+        assert worker.processed == [2, 3]
 
     play(scenario)
 

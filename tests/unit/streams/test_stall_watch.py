@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,12 @@ from streams.__main__ import watch_over
 from streams.app import Wiring
 from streams.contracts.topics import SLICES
 from streams.progress import Progress
+from streams.reading import PixelWork
+from streams.series_state import frame_record
+from streams.standstill import Standstill
+from tests.support.slices import a_slice
+from tests.support.stream_worker import Worker
+from triage_models.errors import ModelError
 
 LOOK_SECONDS = 1.0
 
@@ -74,3 +81,39 @@ def test_the_first_slice_after_a_quiet_night_has_not_waited_all_night() -> None:
     assert Wiring.oldest_waiting_seconds(wiring) == 0.0  # type: ignore[arg-type]  # what it asks for
     waiting[0] = 1
     assert Wiring.oldest_waiting_seconds(wiring) < 5  # type: ignore[arg-type]
+
+
+def test_many_slow_parts_of_one_message_are_no_standstill() -> None:
+    """Frames that hang the decoder one after the other, or hundreds of thin slices that are read again at the end."""
+    heard: list[None] = []
+    worker = Worker()
+    pixels = PixelWork(worker, moved=lambda: heard.append(None))
+    pixels.look(a_slice(), b"too short")
+    assert len(heard) == 1
+    worker.send(a_slice(1))
+    model = worker.models.in_use()
+    pixels.read(model, [frame_record(a_slice(1), 0, 0, None)])
+    assert len(heard) == 3
+    worker.reader.fails = True
+    with pytest.raises(ModelError):
+        pixels.read(model, [frame_record(a_slice(1), 0, 0, None)])
+    assert len(heard) == 5
+
+
+def test_a_process_that_stood_still_for_its_session_ends_before_it_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, ended = [100.0], list[float]()
+    monkeypatch.setattr("streams.standstill.time.monotonic", lambda: now[0])
+    standstill = Standstill(6.0, lambda: ended.append(now[0]))
+    now[0] += 6
+    standstill.look()
+    assert ended == []
+    now[0] += 1
+    standstill.look()
+    assert ended == [107]
+
+
+def test_the_watch_notices_by_itself() -> None:
+    ended = Event()
+    standstill = Standstill(-1.0, ended.set)
+    standstill.start()
+    assert ended.wait(10)
