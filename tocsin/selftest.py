@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Thread
 
 from pydicom import dcmread
-from pydicom.uid import generate_uid
+from pydicom.uid import XRayRadiationDoseSRStorage, generate_uid
 
 from streams.contracts.findings import FindingProduced, FindingReason, Outcome, SliceReason
 from streams.contracts.ids import SiteSecret
@@ -71,6 +71,21 @@ class Bench:
                 change(target, SeriesInstanceUID=series, SOPInstanceUID=generate_uid())
             change(target, **attributes)
         return scanner.find_files([place])[0]
+
+    def dose_report(self, beside: DicomFile) -> DicomFile:
+        """A dose report (PS3.3 A.35.8) of a slice's study, as scanners send it after the images; without content."""
+        report = dcmread(beside.path, stop_before_pixels=True)
+        group = report.group_dataset(0x0028)
+        for element in list(group):
+            del report[element.tag]
+        report.SOPClassUID, report.Modality, report.ValueType = XRayRadiationDoseSRStorage, "SR", "CONTAINER"
+        report.SOPInstanceUID, report.SeriesInstanceUID = generate_uid(), generate_uid()
+        report.CompletionFlag, report.VerificationFlag = "COMPLETE", "UNVERIFIED"
+        report.file_meta.MediaStorageSOPClassUID = report.SOPClassUID
+        report.file_meta.MediaStorageSOPInstanceUID = report.SOPInstanceUID
+        path = self.folder / f"{secrets.token_hex(8)}.dcm"
+        report.save_as(path)
+        return scanner.find_files([path])[0][0]
 
     def send(self, *groups: Sequence[DicomFile]) -> None:
         """Each group over an association of its own; everything must be accepted."""
@@ -184,6 +199,16 @@ def other_series_of_the_study(bench: Bench) -> None:
         bench.final(series, lambda f, r=reason: f.outcome is Outcome.NOT_ASSESSABLE and r in f.coverage.unread)  # type: ignore[misc]  # the default argument binds the loop's variable
 
 
+def dose_report(bench: Bench) -> None:
+    """a dose report among the slices is not taken, and they all are"""
+    files = bench.study()
+    report = bench.dose_report(files[0])
+    outcome = scanner.send([*files[:20], report, *files[20:]], bench.to, CALLING_AE)
+    if [path for path, _ in outcome.refused] != [report.path]:
+        raise ScenarioFailed(f"{outcome.accepted} of {len(files)} slices and a dose report were accepted")
+    bench.expect_read(files)
+
+
 def missing_slice(bench: Bench) -> None:
     """a missing slice is never part of a negative"""
     files = bench.study()
@@ -255,6 +280,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     interleaved,
     at_the_same_time,
     other_series_of_the_study,
+    dose_report,
     missing_slice,
     aborted_and_sent_again,
     sent_twice,

@@ -14,7 +14,7 @@ from tests.faults.checker import Acknowledged, Observed, violations
 from tests.support.node import UpNode, until
 from tests.support.patients import Patients
 from tocsin.errors import ScannerFailed
-from tocsin.scanner import DicomFile
+from tocsin.scanner import SUCCESS, DicomFile
 
 PROMISE_SECONDS = 30.0
 """decisive_slice → alert_delivered with any one service killed."""
@@ -111,14 +111,23 @@ def acknowledged(node: UpNode, files: list[DicomFile]) -> Acknowledged:
 
 
 def deliver(node: UpNode, files: list[DicomFile], seconds: float = 60, port: int | None = None) -> None:
-    """What a scanner does: when the association breaks, it sends again until everything is accepted."""
-    deadline = time.monotonic() + seconds
+    """What a scanner does: when the association breaks, it sends again until everything is accepted.
+
+    Only what was not: a slice that was acknowledged and is lost must not be made good by a repetition.
+    """
+    deadline, answered = time.monotonic() + seconds, set[DicomFile]()
+
+    def told(file: DicomFile, status: int) -> None:
+        if status == SUCCESS:
+            answered.add(file)
+
     while time.monotonic() < deadline:
         try:
-            if node.send(files, RATE_PER_SECOND, port).accepted == len(files):
-                return
+            node.send([file for file in files if file not in answered], RATE_PER_SECOND, port, told)
         except ScannerFailed:
             time.sleep(0.5)
+        if len(answered) == len(files):
+            return
     raise AssertionError("the scanner could not deliver")
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,13 @@ from tocsin import scanner
 from tocsin.data_directory import DataDirectory
 from tocsin.node import RunningNode, answers_ok, running_node
 from tocsin.ports import free_run
-from tocsin.scanner import Destination, DicomFile, Outcome
+from tocsin.scanner import Destination, DicomFile, Outcome, Progress
 from tocsin.webhook_receiver import WebhookReceiver
 
 START_TIMEOUT_SECONDS = 180.0
+PORTS = 16
+"""One after the other: the last are those of a second worker's and a second listener's metrics."""
+
 WEBHOOK_SECRET = "a secret for tests only"
 
 
@@ -52,11 +55,15 @@ class UpNode:
 
     @classmethod
     def start(
-        cls, root: Path, extra_environment: Mapping[str, str] | None = None, first_port: int | None = None
+        cls,
+        root: Path,
+        extra_environment: Mapping[str, str] | None = None,
+        first_port: int | None = None,
+        arguments: Sequence[str] = (),
     ) -> "UpNode":
         doctor = WebhookReceiver(WEBHOOK_SECRET)
         recipients = {"recipients": [{"name": "doctor", "webhook": {"url": doctor.url, "secret": WEBHOOK_SECRET}}]}
-        first = first_port or free_run(10)
+        first = first_port or free_run(PORTS)
         dicom_port, web_port, kafka_port, _controller, metrics_port, *_ = range(first, first + 10)
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TOCSIN_")}
         environment |= {"TOCSIN_ALERTS_RECIPIENTS": json.dumps(recipients), **(extra_environment or {})}
@@ -66,6 +73,7 @@ class UpNode:
                     *(sys.executable, "-m", "tocsin", "up", "--data-dir", str(root)),
                     *("--dicom-port", str(dicom_port), "--web-port", str(web_port)),
                     *("--kafka-port", str(kafka_port), "--metrics-port", str(metrics_port)),
+                    *arguments,
                 ],
                 stdout=log,
                 stderr=log,
@@ -109,10 +117,16 @@ class UpNode:
 
     # Acting
 
-    def send(self, files: list[DicomFile], rate: float | None = None, port: int | None = None) -> Outcome:
+    def send(
+        self,
+        files: list[DicomFile],
+        rate: float | None = None,
+        port: int | None = None,
+        told: Progress = lambda _file, _status: None,
+    ) -> Outcome:
         """``port``: of a proxy in front of the listener."""
         to = replace(self.destination, port=port) if port else self.destination
-        return scanner.send(files, to, "TEST_SCANNER", rate)
+        return scanner.send(files, to, "TEST_SCANNER", rate, told)
 
     def kill(self, service: str) -> None:
         """kill -9, then wait until the supervisor has a new process for it that is ready."""
