@@ -1,8 +1,8 @@
 """The two outboxes in the database: notices to people, and events to ``triage.alerts.v1``.
 
 Laws: a notice is written in the transaction that decides it, once per (alert, change of what it says, finding, purpose,
-round, recipient, channel); one attempt at a time per recipient and channel, the fresh before the retried, so a dead channel delays only
-itself; an attempt is counted before it is made, its success only after it has been.
+round, recipient, channel); one attempt at a time per recipient and channel, the fresh before the retried, so a dead
+channel delays only itself; an attempt is counted before it is made, its success only after it has been.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What is committed ends before the first message whose outcome is not durable, whatever Faust itself takes for done."""
+"""What is committed ends before the first message whose outcome is not durable, whatever Faust takes for done."""
 
 from typing import Any
 
