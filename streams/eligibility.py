@@ -13,6 +13,7 @@ from streams import geometry
 from streams.contracts.findings import SliceReason
 from streams.contracts.slices import SliceAccepted
 from streams.voxels import Voxels
+from triage_models.kernels import is_bone_kernel
 
 NOT_A_SLICE = frozenset(
     {"MIP", "MINIP", "MAX_IP", "MIN_IP", "VRT", "3D", "VOLUME", "SCREEN SAVE", "SCREENSHOT", "PROJECTION IMAGE"}
@@ -28,13 +29,6 @@ GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 
 MIN_SIDE_PIXELS = 64
 """Below this a slice is a thumbnail."""
-
-BONE_KERNELS = (
-    re.compile(r"^[BHJQ][A-Z]?([6-9]\d)"),  # Siemens: B60f, H70h, Hr69, J80s …; 10-59 are soft or medium
-    re.compile(r"BONE|EDGE|LUNG|ULTRA"),  # GE
-    re.compile(r"^Y[BCD]$|^(D|E)$"),  # Philips sharp filters
-    re.compile(r"^FC(3\d|5\d|8\d)"),  # Canon/Toshiba: FC30 bone, FC50 lung, FC80 high resolution
-)
 
 MAX_HEAD_MM = 300.0
 """Longest extent of a head with scalp in an axial plane is about 230 mm; a trunk is wider than 300 mm."""
@@ -74,11 +68,6 @@ def header_reason(header: SliceAccepted) -> SliceReason | None:
         (min(header.Rows, header.Columns) < MIN_SIDE_PIXELS, SliceReason.TOO_SMALL),
     )
     return next((reason for failed, reason in checks if failed), None)
-
-
-def is_bone_kernel(kernel: str) -> bool:
-    """Is this a kernel for bone or lung? Brain on it is noise, and the reader was not made for it."""
-    return any(pattern.search(kernel.strip().upper()) for pattern in BONE_KERNELS)
 
 
 def voxel_reason(header: SliceAccepted, voxels_hu: Voxels, rescaled: bool) -> SliceReason | None:

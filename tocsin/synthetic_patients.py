@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streams.contracts.ids import SiteSecret
-from streams.eligibility import is_bone_kernel
 from tocsin.scanner import DicomFile, find_files
+from triage_models.kernels import is_bone_kernel
 from triage_models.synthetic import SyntheticSeries, generate
 from triage_models.synthetic.dicom import write_series
 
