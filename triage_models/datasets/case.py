@@ -27,7 +27,7 @@ class Case:
     `slices` in the order of `positions_mm` `[S]`; `slice_labels` bool `[S, 6]` or None when only the series is
     labelled; `labels` bool `[6]`; `volumes_ml`, `diameters_mm` (longest in a slice) and `mean_hu` (0–80) per type when
     known; `midline_shift_mm` positive towards the image's right, None when not known; `kernel` and `thickness_mm` for
-    subgroups.
+    subgroups; `unreadable`: slices of the series that are left out because they could not be read.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Case:
     diameters_mm: dict[str, float] = field(default_factory=dict)
     mean_hu: dict[str, float] = field(default_factory=dict)
     midline_shift_mm: float | None = None
+    unreadable: int = 0
 
     def without_pixels(self) -> "Case":
         """The same truth, lighter."""

@@ -1,44 +1,78 @@
-"""DICOM files to slices in Hounsfield units, ordered along the slice normal (PS3.3 C.7.6.2.1.1)."""
+"""DICOM files to slices in Hounsfield units, ordered along the slice normal (PS3.3 C.7.6.2.1.1).
 
-from collections.abc import Iterable, Sequence
+Law: a file that cannot be read costs itself, never the set: it is left out, named in the journal, and counted.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
 
 from triage_models.datasets.case import Case
-from triage_models.errors import DatasetError
 from triage_models.reader import HeadSlice
+
+journal = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
 class DicomSeries:
-    """Slices ascending along the normal; `names` are the files' stems."""
+    """Slices ascending along the normal; `names` are the files' stems; `unreadable`: files that were left out."""
 
     names: tuple[str, ...]
     slices: tuple[HeadSlice, ...]
     positions_mm: NDArray[np.float64]
     thickness_mm: float | None
     kernel: str
+    unreadable: int = 0
 
 
-def read_series(paths: Iterable[Path]) -> DicomSeries:
-    """One series from its files. Raises DatasetError for a file that is no readable image."""
-    loaded = sorted(((_position(d), p.stem, d) for p, d in ((p, _load(p)) for p in paths)), key=lambda item: item[:2])
-    if not loaded:
-        raise DatasetError("a series without files")
-    first = loaded[0][2]
-    thickness = first.get("SliceThickness")
+@dataclass(frozen=True)
+class _Placed:
+    """One slice of a series."""
+
+    position_mm: float
+    name: str
+    kernel: str
+    slice: HeadSlice
+
+
+def read_series(paths: Sequence[Path]) -> DicomSeries | None:
+    """One series from its files; None when none of them can be read."""
+    found = [read_or_none(path, partial(_placed, path)) for path in paths]
+    placed = [one for one in found if one is not None]
+    if not placed:
+        journal.warning("a series of %d files is left out: none can be read", len(paths))
+        return None
+    placed.sort(key=lambda one: (one.position_mm, one.name))
     return DicomSeries(
-        names=tuple(name for _, name, _ in loaded),
-        slices=tuple(head_slice(d) for _, _, d in loaded),
-        positions_mm=np.array([position for position, _, _ in loaded]),
-        thickness_mm=None if thickness is None else float(thickness),
-        kernel=_kernel(first),
+        names=tuple(one.name for one in placed),
+        slices=tuple(one.slice for one in placed),
+        positions_mm=np.array([one.position_mm for one in placed]),
+        thickness_mm=placed[0].slice.thickness_mm,
+        kernel=placed[0].kernel,
+        unreadable=len(paths) - len(placed),
     )
+
+
+def read_or_none(path: Path, what: Callable[[Dataset], Found], *, pixels: bool = True) -> Found | None:
+    """What is wanted of one file; None, said in the journal, where the file does not give it."""
+    try:
+        return what(dcmread(path, stop_before_pixels=not pixels))
+    except Exception as error:  # noqa: BLE001  # boundary: pydicom and its codecs raise errors of many kinds
+        journal.warning("%s is left out: it cannot be read (%s)", path, type(error).__name__)
+        return None
+
+
+def _placed(path: Path, d: Dataset) -> _Placed:
+    return _Placed(position_mm(d), path.stem, kernel_of(d), head_slice(d))
 
 
 def head_slice(dataset: Dataset) -> HeadSlice:
@@ -46,17 +80,23 @@ def head_slice(dataset: Dataset) -> HeadSlice:
     stored = dataset.pixel_array.astype(np.float32)
     hu = stored * float(dataset.get("RescaleSlope", 1)) + float(dataset.get("RescaleIntercept", 0))
     row, column = (float(v) for v in dataset.get("PixelSpacing", (1.0, 1.0)))
-    thickness = dataset.get("SliceThickness")
-    return HeadSlice(
-        np.clip(hu, -1024, 3071).astype(np.float32), (row, column), None if thickness is None else float(thickness)
-    )
+    return HeadSlice(np.clip(hu, -1024, 3071).astype(np.float32), (row, column), thickness_mm(dataset))
 
 
 def as_case(
     series: DicomSeries, name: str, labels: NDArray[np.bool_], slice_labels: NDArray[np.bool_] | None = None
 ) -> Case:
     """A case of a series and its truth."""
-    return Case(name, series.slices, series.positions_mm, labels, slice_labels, series.thickness_mm, series.kernel)
+    return Case(
+        name,
+        series.slices,
+        series.positions_mm,
+        labels,
+        slice_labels,
+        series.thickness_mm,
+        series.kernel,
+        unreadable=series.unreadable,
+    )
 
 
 def dicom_files(folder: Path) -> Sequence[Path]:
@@ -64,14 +104,7 @@ def dicom_files(folder: Path) -> Sequence[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in ("", ".dcm", ".ima"))
 
 
-def _load(path: Path) -> Dataset:
-    try:
-        return dcmread(path)
-    except (InvalidDicomError, OSError) as error:
-        raise DatasetError(f"{path} is no readable DICOM file: {error}") from error
-
-
-def _position(d: Dataset) -> float:
+def position_mm(d: Dataset) -> float:
     """Millimetres along the normal; InstanceNumber when the geometry is missing."""
     if "ImagePositionPatient" not in d or "ImageOrientationPatient" not in d:
         return float(d.get("InstanceNumber", 0) or 0)
@@ -80,6 +113,13 @@ def _position(d: Dataset) -> float:
     return float(np.array([float(v) for v in d.ImagePositionPatient]) @ normal)
 
 
-def _kernel(d: Dataset) -> str:
+def thickness_mm(d: Dataset) -> float | None:
+    """As the header says, where it does."""
+    value = d.get("SliceThickness")
+    return None if value is None else float(value)
+
+
+def kernel_of(d: Dataset) -> str:
+    """The first value of ConvolutionKernel."""
     value = d.get("ConvolutionKernel", "")
     return str(value if isinstance(value, str) else next(iter(value), ""))

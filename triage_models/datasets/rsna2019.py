@@ -1,7 +1,7 @@
 """RSNA 2019 Intracranial Hemorrhage Detection (Kaggle): `stage_2_train.csv` and `stage_2_train/ID_*.dcm`.
 
 The table has one row per image and label: `ID_<image>_<label>,<0|1>`. Images are grouped to series by their
-SeriesInstanceUID. Labels are per slice.
+SeriesInstanceUID. Labels are per slice; a series also has the labels of slices that cannot be read.
 """
 
 import csv
@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
 
 from triage_models.datasets.case import Case
-from triage_models.datasets.dicom_folder import as_case, read_series
+from triage_models.datasets.dicom_folder import as_case, read_or_none, read_series
 from triage_models.errors import DatasetError
 from triage_models.labels import LABELS
 
@@ -24,8 +23,10 @@ def cases(folder: Path) -> Iterator[Case]:
     table = _table(folder)
     for uid, paths in sorted(_by_series(folder, table).items()):
         series = read_series(paths)
-        labels = np.array([table[name] for name in series.names])
-        yield as_case(series, uid, np.asarray(labels.any(axis=0), np.bool_), labels)
+        if series is not None:
+            everything = np.array([table[path.stem] for path in paths])
+            labels = np.array([table[name] for name in series.names])
+            yield as_case(series, uid, np.asarray(everything.any(axis=0), np.bool_), labels)
 
 
 def _table(folder: Path) -> dict[str, NDArray[np.bool_]]:
@@ -48,7 +49,7 @@ def _by_series(folder: Path, table: dict[str, NDArray[np.bool_]]) -> dict[str, l
         raise DatasetError(f"{folder} has no stage_*_train/ID_*.dcm that its table names")
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
-        groups[
-            str(dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"]).SeriesInstanceUID)
-        ].append(path)
+        uid = read_or_none(path, lambda d: str(d.SeriesInstanceUID), pixels=False)
+        if uid is not None:
+            groups[uid].append(path)
     return groups

@@ -2,10 +2,12 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from triage_models.datasets.case import write_case
 from triage_models.datasets.formats import cases_of
@@ -25,13 +27,16 @@ def _rows(path: Path, header: list[str], rows: list[list[object]]) -> None:
         csv.writer(file).writerows([header, *rows])
 
 
+def _reads(folder: Path) -> None:
+    """CQ500's table: two of three readers saw a subdural bleed."""
+    names = ("ICH", "IPH", "IVH", "SDH", "EDH", "SAH")
+    header = ["name", "Category", *(f"{r}:{n}" for r in ("R1", "R2", "R3") for n in names)]
+    votes = [1, 0, 0, 1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    _rows(folder / "reads.csv", header, [["CQ500-CT-7", "B1", *votes], ["CQ500-CT-8", "B1", *votes]])
+
+
 def test_rsna2019(tmp_path: Path, series: SyntheticSeries) -> None:
-    images = tmp_path / "stage_2_train"
-    rows: list[list[object]] = []
-    for index, path in enumerate(write_series(series, images)):
-        path.rename(images / f"ID_{index:09x}.dcm")
-        rows += [[f"ID_{index:09x}_{name}", int(v)] for name, v in zip(LABELS, series.labels[index], strict=True)]
-    _rows(tmp_path / "stage_2_train.csv", ["ID", "Label"], rows[::-1])
+    _rsna(tmp_path, series)
     (case,) = cases_of(tmp_path, "rsna2019")
     assert np.array_equal(case.slice_labels, series.labels)
     assert np.allclose(np.diff(case.positions_mm), 16.0, atol=1e-3)
@@ -43,14 +48,87 @@ def test_cq500_takes_the_majority_and_the_thicker_series(tmp_path: Path, series:
     home = tmp_path / "CQ500CT7 CQ500CT7" / "Unknown Study"
     write_series(series, home / "CT Plain")
     write_series(thin, home / "CT Plain THIN")
-    names = ("ICH", "IPH", "IVH", "SDH", "EDH", "SAH")
-    header = ["name", "Category", *(f"{r}:{n}" for r in ("R1", "R2", "R3") for n in names)]
-    votes = [1, 0, 0, 1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
-    _rows(tmp_path / "reads.csv", header, [["CQ500-CT-7", "B1", *votes], ["CQ500-CT-8", "B1", *votes]])
+    _reads(tmp_path)
     (case,) = cases_of(tmp_path, "cq500")
     assert case.labels.tolist() == [True, False, False, False, False, True]
     assert case.thickness_mm == 16.0
     assert case.slice_labels is None
+
+
+def _spoil(path: Path) -> None:
+    """Pixels that no decoder takes."""
+    dataset = dcmread(path)
+    dataset.PixelData = dataset.PixelData[:100]
+    dataset.save_as(path)
+
+
+def _rsna(folder: Path, series: SyntheticSeries) -> list[Path]:
+    """The set of one series; its images, foot to head."""
+    rows: list[list[object]] = []
+    paths = []
+    for index, path in enumerate(write_series(series, folder / "stage_2_train")):
+        paths.append(path.rename(path.with_name(f"ID_{index:09x}.dcm")))
+        rows += [[f"ID_{index:09x}_{name}", int(v)] for name, v in zip(LABELS, series.labels[index], strict=True)]
+    _rows(folder / "stage_2_train.csv", ["ID", "Label"], rows[::-1])
+    return paths
+
+
+def test_a_slice_that_cannot_be_read_is_left_out_and_its_label_counts(
+    tmp_path: Path, series: SyntheticSeries, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = _rsna(tmp_path, series)
+    bleeding = np.flatnonzero(series.labels[:, 0])
+    for index in bleeding[:-1]:
+        _spoil(paths[index])
+    paths[bleeding[-1]].write_bytes(b"no DICOM at all")
+    (case,) = cases_of(tmp_path, "rsna2019")
+    assert len(case.slices) == len(case.positions_mm) == 9 - len(bleeding)
+    assert case.slice_labels is not None
+    assert not case.slice_labels.any()
+    assert case.unreadable == len(bleeding) - 1
+    assert case.labels.tolist() == series.labels[bleeding[:-1]].any(0).tolist()
+    assert f"{paths[bleeding[0]]} is left out" in caplog.text
+
+
+def test_a_set_of_which_nothing_can_be_read_is_an_error(tmp_path: Path, series: SyntheticSeries) -> None:
+    for path in _rsna(tmp_path, series):
+        _spoil(path)
+    with pytest.raises(DatasetError, match="no series that can be read"):
+        list(cases_of(tmp_path, "rsna2019"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "taken"),
+    [
+        ({"thickness": 16.0, "slices": 9, "kernel": "H70h"}, {"thickness": 5.0, "slices": 30}, 5.0),
+        ({"thickness": 10.0, "slices": 8}, {"thickness": 5.0, "slices": 22}, 5.0),
+        ({"thickness": 8.0, "slices": 15}, {"thickness": 5.0, "slices": 22}, 8.0),
+        ({"thickness": 8.0, "slices": 15, "contrast": "Omnipaque"}, {"thickness": 5.0, "slices": 22}, 5.0),
+    ],
+)
+def test_cq500_takes_the_thickest_that_covers_the_head_on_a_kernel_for_brain(
+    tmp_path: Path, one: dict[str, Any], other: dict[str, Any], taken: float
+) -> None:
+    for name, asked in (("A", one), ("B", other)):
+        series = generate(3, None, slices=asked["slices"], thickness_mm=asked["thickness"], shape=(64, 64))
+        for path in write_series(series, tmp_path / "CQ500CT7 CQ500CT7" / name):
+            dataset = dcmread(path)
+            dataset.ConvolutionKernel = asked.get("kernel", "H30s")
+            dataset.ContrastBolusAgent = asked.get("contrast", "")
+            dataset.save_as(path)
+    _reads(tmp_path)
+    (case,) = cases_of(tmp_path, "cq500")
+    assert case.thickness_mm == taken
+
+
+def test_cq500_takes_the_next_series_where_the_best_cannot_be_read(tmp_path: Path, series: SyntheticSeries) -> None:
+    home = tmp_path / "CQ500CT7 CQ500CT7"
+    for path in write_series(series, home / "A"):
+        _spoil(path)
+    write_series(generate(3, None, slices=30, thickness_mm=5.0, shape=(64, 64)), home / "B")
+    _reads(tmp_path)
+    (case,) = cases_of(tmp_path, "cq500")
+    assert case.thickness_mm == 5.0
 
 
 def test_ct_ich(tmp_path: Path) -> None:
