@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from triage_models.errors import ManifestError, WeightsMismatch
+from triage_models.framing import WINDOW_HU
 from triage_models.labels import LABELS
 
 MANIFEST_FILE = "manifest.json"
@@ -55,10 +56,14 @@ class Calibration(Frozen):
     bias: float = 0.0
 
 
-class SeriesHead(Frozen):
-    """Logistic series model of one label: weights of the features of `triage_models.series_score`."""
+FEATURES = ("strongest", "strongest_smoothed", "mean_of_three", "log_volume")
+"""What a series model weighs; `triage_models.series_score` says how each is made."""
 
-    weights: tuple[float, ...]
+
+class SeriesHead(Frozen):
+    """Logistic series model of one label: the weights of FEATURES."""
+
+    weights: tuple[float, ...] = Field(min_length=len(FEATURES), max_length=len(FEATURES))
     bias: float
 
 
@@ -69,6 +74,13 @@ class InputContract(Frozen):
     low_hu: float
     high_hu: float
     margin: float = Field(ge=0, le=0.5, description="share of the head's box added on every side")
+
+    @model_validator(mode="after")
+    def _as_shown(self) -> "InputContract":
+        if (self.low_hu, self.high_hu) != WINDOW_HU:
+            shown = "{:g} to {:g} HU".format(*WINDOW_HU)
+            raise ValueError(f"the reader shows a network {shown}, not {self.low_hu:g} to {self.high_hu:g} HU")
+        return self
 
 
 class PowerFit(Frozen):

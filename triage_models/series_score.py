@@ -1,8 +1,9 @@
 """From the readings of some slices of a series to six probabilities, valid on any subset in any order.
 
-Features per label, all defined from one slice on: the strongest slice, the strongest after averaging with neighbours
-(a bleed is rarely in one slice only), the mean of the three strongest, and the area segmented. A logistic model over
-them, fitted on prefixes of all lengths, is in the manifest. Cost: microseconds per slice.
+Features per label (`FEATURES` of the manifest), all defined from one slice on: the strongest slice, the strongest after
+averaging with neighbours (a bleed is rarely in one slice only), the mean of the three strongest, and the area
+segmented. A logistic model over them, fitted on prefixes of all lengths, is in the manifest. Cost: microseconds per
+slice.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from triage_models.labels import LABELS
 from triage_models.manifest import Manifest
 
-FEATURES = ("strongest", "strongest_smoothed", "mean_of_three", "log_volume")
 _NEIGHBOUR_MM = 8.0
 _LOGIT_LIMIT = 12.0
 

@@ -1,6 +1,8 @@
 """A site's own model enters whole and verified, and switching is one step."""
 
+import hashlib
 import json
+import lzma
 import shutil
 from pathlib import Path
 
@@ -8,7 +10,9 @@ import pytest
 
 from triage_models.contract import verify
 from triage_models.errors import ManifestError
+from triage_models.ports import Array
 from triage_models.reader import SHIPPED
+from triage_models.runtimes.onnx_cpu import OnnxCpu
 from triage_models.store import ModelStore
 
 
@@ -23,9 +27,56 @@ def own_model(tmp_path: Path) -> Path:
 
 
 def test_the_shipped_model_keeps_the_contract() -> None:
-    checks = verify(SHIPPED)
+    checks = verify(SHIPPED, OnnxCpu())
     assert [c for c in checks if not c.passed] == []
-    assert len(checks) == 6
+    assert [c.name for c in checks[6:]] == [
+        "quantised network: shapes",
+        "quantised network: finite outputs",
+        "quantised network: determinism",
+        "quantised network: independence of the batch",
+        "quantised network: nearness",
+    ]
+
+
+class Away(OnnxCpu):
+    """A processor that gets numbers wrong."""
+
+    def infer(self, batch: Array) -> dict[str, Array]:
+        outputs = super().infer(batch)
+        return {**outputs, "logits": outputs["logits"] + 5}
+
+
+def test_a_quantised_network_far_from_the_whole_one_fails() -> None:
+    (check,) = (c for c in verify(SHIPPED, Away()) if not c.passed)
+    assert check.name == "quantised network: nearness"
+
+
+def test_a_processor_that_cannot_run_the_quantised_network_is_not_asked_to() -> None:
+    class Old(OnnxCpu):
+        def is_available(self) -> bool:
+            return False
+
+    assert len(verify(SHIPPED, Old())) == 6
+
+
+def changed(folder: Path, **changes: object) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+def test_another_opset_than_the_files_fails(own_model: Path) -> None:
+    changed(own_model, opset=13)
+    (check,) = verify(own_model)
+    assert not check.passed
+    assert check.detail == "the network asks for opset 17, its manifest says 13"
+
+
+def test_a_quantised_network_that_is_none_fails(own_model: Path) -> None:
+    spoiled = lzma.compress(b"no network")
+    (own_model / "network.int8.onnx.xz").write_bytes(spoiled)
+    files = json.loads((own_model / "manifest.json").read_text(encoding="utf-8"))["files"]
+    changed(own_model, files=files | {"network.int8.onnx.xz": hashlib.sha256(spoiled).hexdigest()})
+    assert [c.name for c in verify(own_model, OnnxCpu()) if not c.passed] == ["quantised network"]
 
 
 def test_tampered_weights_fail(own_model: Path) -> None:

@@ -1,6 +1,7 @@
 """Weights are used only when they are the ones that the manifest describes."""
 
 import hashlib
+import json
 from datetime import date
 from pathlib import Path
 
@@ -91,8 +92,18 @@ def test_broken_json_says_where(tmp_path: Path) -> None:
         {"network_file": "other.onnx"},
         {"files": {"../network.onnx": "0" * 64}, "network_file": "../network.onnx"},
         {"surprise": 1},
+        {"input": {"size": 64, "low_hu": -50, "high_hu": 100, "margin": 0.03}},
+        {"series": {name: {"weights": (0.0, 1.0, 0.0), "bias": 0.0} for name in LABELS}},
     ],
 )
 def test_an_invalid_manifest_does_not_exist(changes: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         a_manifest(**changes)
+
+
+def test_another_window_than_the_readers_is_named(tmp_path: Path) -> None:
+    told = json.loads(a_manifest().model_dump_json())
+    told["input"] |= {"low_hu": -50, "high_hu": 100}
+    (tmp_path / "manifest.json").write_text(json.dumps(told), encoding="utf-8")
+    with pytest.raises(ManifestError, match="shows a network 0 to 80 HU, not -50 to 100 HU"):
+        load_manifest(tmp_path)
