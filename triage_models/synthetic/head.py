@@ -111,7 +111,7 @@ def make_head(rng: np.random.Generator, bleed: str | None, *, shifted: bool) -> 
     shape, tissue = _shape(rng, age, shifted), _tissue(rng, shifted)
     if chance(rng, 0.3 if bleed else 0.08):
         shape = _swollen(rng, shape)
-    return Head(shape, tissue, lesions_for(rng, bleed), mimics_for(rng, bleed))
+    return Head(shape, tissue, lesions_for(rng, bleed), mimics_for(rng))
 
 
 def with_mass_effect(rng: np.random.Generator, head: Head) -> Head:

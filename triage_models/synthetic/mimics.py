@@ -193,7 +193,7 @@ class Craniotomy:
         return np.where(line & (hu > 200), self.hu, hu).astype(np.float32)
 
 
-def mimics_for(rng: np.random.Generator, bleed: str | None) -> tuple[Mimic, ...]:
+def mimics_for(rng: np.random.Generator) -> tuple[Mimic, ...]:
     """What this head has besides; the same odds with and without a bleed."""
     odds: list[tuple[float, Callable[[], Mimic]]] = [
         (0.55, lambda: _choroid(rng)),

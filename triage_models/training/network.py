@@ -126,10 +126,13 @@ class Exported(nn.Module):  # type: ignore[misc]  # torch is not installed where
     """What goes into the ONNX file: a mean over the slice and its mirror image, segmentation as probability.
 
     One network sees both; of two, the first sees the slice and the second its mirror image, at the same cost.
+    Raises ValueError for none and for more than two.
     """
 
     def __init__(self, networks: Sequence[SliceNetwork]) -> None:
         super().__init__()
+        if len(networks) not in (1, 2):
+            raise ValueError(f"a slice and its mirror image are seen by one network or two, not {len(networks)}")
         self.networks = nn.ModuleList(networks)
 
     def forward(self, hu: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -12,7 +12,7 @@ pytest.importorskip("onnx")
 from triage_models.training.augmentation import Batch, Strength, distort, frame, mixed  # noqa: E402  # after the skip
 from triage_models.training.export import export_onnx  # noqa: E402  # after the skip
 from triage_models.training.fit import Average, loss_of  # noqa: E402  # after the skip
-from triage_models.training.network import SliceNetwork, Widths, Windows  # noqa: E402  # after the skip
+from triage_models.training.network import Exported, SliceNetwork, Widths, Windows  # noqa: E402  # after the skip
 
 SMALL = Widths(stem=8, quarter=8, eighth=16, sixteenth=16)
 
@@ -75,6 +75,12 @@ def test_a_few_steps_lower_the_loss() -> None:
         average.update(network)
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_mean_is_over_one_network_or_two(count: int) -> None:
+    with pytest.raises(ValueError, match=f"one network or two, not {count}"):
+        Exported([SliceNetwork(SMALL) for _ in range(count)])
 
 
 def test_the_exported_network_is_the_trained_one(tmp_path: Path) -> None:
