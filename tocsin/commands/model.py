@@ -187,7 +187,7 @@ def train_volume(
     if network not in VOLUME_NETWORKS:
         raise BadRequest(f"{network!r} is none of {', '.join(VOLUME_NETWORKS)}.")
     with _model_errors():
-        losses = fit_volumes(network, list(cases_of(data, data_format)), target, steps=steps)
+        losses = fit_volumes(network, cases_of(data, data_format), target, steps=steps)
     err.print(f"{target}: loss {losses[0]:.3f} at first, {losses[-1]:.3f} at last.")
 
 
@@ -239,7 +239,10 @@ def calibrate(
     alpha: Annotated[float, typer.Option(min=0.001, max=0.5, help="share of negatives that may alert early")] = 0.05,
     seed: Annotated[int, typer.Option(help="of the random prefixes")] = 0,
 ) -> None:
-    """Fit probabilities, series model and thresholds on a labelled set; the weights stay as they are."""
+    """Fit probabilities, series model and thresholds on a labelled set; the weights stay as they are.
+
+    Where no slice of the set is labelled, the calibration and the threshold of single slices stay as they were.
+    """
     import shutil
 
     from triage_models.datasets.formats import cases_of
@@ -250,7 +253,7 @@ def calibrate(
         raise BadRequest(f"{target} is not empty.")
     with _model_errors():
         reader = Reader.open(source)
-        manifest = recalibrated(reader, list(cases_of(data, data_format)), alpha=alpha, seed=seed, today=_today())
+        manifest = recalibrated(reader, cases_of(data, data_format), alpha=alpha, seed=seed, today=_today())
     target.mkdir(parents=True, exist_ok=True)
     for name in manifest.files:
         shutil.copyfile(source / name, target / name)
@@ -277,15 +280,18 @@ def evaluate(
 ) -> None:
     """How good a model is on a labelled set, with the interval of every figure."""
     from triage_models.datasets.formats import cases_of
-    from triage_models.training.evaluation import picture_report, read_outcomes, report
+    from triage_models.training.evaluation import PICTURE_SEED, picture_report, read_outcomes, report
+    from triage_models.training.pictures import Pictures
     from triage_models.training.report_page import page
 
     with _model_errors():
         reader = Reader.open(model)
-        figures: dict[str, Any] = report(reader, read_outcomes(reader, cases_of(data, data_format)))
+        shown = Pictures(reader, PICTURE_SEED) if pictures else None
+        outcomes = read_outcomes(reader, cases_of(data, data_format), shown)
+        figures: dict[str, Any] = report(reader, outcomes)
         figures["data"] = f"{data.name} ({data_format})"
-        if pictures:
-            figures["pictures"] = picture_report(reader, cases_of(data, data_format))
+        if shown is not None:
+            figures["pictures"] = picture_report(reader, shown)
     _write(as_json, lambda: json.dumps(figures, indent=1))
     _write(html, lambda: page(figures))
     series = figures["series"]

@@ -1,7 +1,7 @@
 """A model folder from a training run: network, calibration, thresholds, figures, manifest."""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -55,7 +55,7 @@ class Member:
 
 
 def assemble(
-    members: Sequence[Member], folder: Path, cases: Sequence[Case], story: Story, *, alpha: float, today: date
+    members: Sequence[Member], folder: Path, cases: Iterable[Case], story: Story, *, alpha: float, today: date
 ) -> Manifest:
     """Exports, calibrates on `cases`, writes the folder. Raises what the reader raises when the result is no model."""
     recipe = members[0].recipe

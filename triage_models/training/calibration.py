@@ -2,7 +2,8 @@
 and measurements with their uncertainty.
 
 Order: slice calibration → series model on prefixes → thresholds → measurements, each from the same labelled cases,
-which must be none that the network was trained on. Works for any labelled set and model folder (`tocsin calibrate`).
+which must be none that the network was trained on. Where no slice is labelled, the calibration of slices and their
+threshold stay as they were. Works for any labelled set and model folder (`tocsin calibrate`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +16,7 @@ from scipy import optimize
 
 from triage_models.bleeds import BleedMeasurement
 from triage_models.datasets.case import Case
+from triage_models.errors import DatasetError
 from triage_models.labels import LABELS, TYPES
 from triage_models.manifest import (
     Calibration,
@@ -30,7 +32,7 @@ from triage_models.reader import Reader, SliceReading
 from triage_models.series_score import series_features, series_probabilities
 from triage_models.training.measurement_fit import fit_measurements
 from triage_models.training.measures import order_statistic_threshold
-from triage_models.training.pictures import as_picture
+from triage_models.training.pictures import Pictures
 
 Matrix = NDArray[np.float64]
 
@@ -38,27 +40,24 @@ _PREFIXES_PER_CASE = 10
 _FOLDS = 5
 _FOLDINGS = 5
 _SENSITIVITY_WEIGHT = 2.0
-_SHOWN_MM2 = 100.0
 _LEAST_SERIES_THRESHOLD = 0.02
 
 
 @dataclass(frozen=True)
 class ReadCase:
-    """A case after the network: positions `[S]`, logits `[S, 6]`, areas mm² `[S, 6]`, labels, what was measured."""
+    """A case after the network: positions `[S]`, logits `[S, 6]`, areas mm² `[S, 6]`, brain mm² `[S]`, labels,
+    what was measured.
+    """
 
     case_name: str
     positions_mm: Matrix
     logits: Matrix
     areas_mm2: Matrix
+    brain_mm2: Matrix
     slice_labels: NDArray[np.bool_] | None
     labels: NDArray[np.bool_]
     bleeds: tuple[BleedMeasurement, ...] = ()
     midline: MidlineMeasurement | None = None
-
-
-def read_cases(reader: Reader, cases: Iterable[Case]) -> list[ReadCase]:
-    """Every slice of every case through the reader."""
-    return [read_case(reader, case) for case in cases]
 
 
 def read_case(reader: Reader, case: Case) -> ReadCase:
@@ -70,6 +69,7 @@ def read_case(reader: Reader, case: Case) -> ReadCase:
         case.positions_mm,
         np.array([r.logits for r in readings]),
         np.array([areas_of(r) for r in readings]),
+        np.array([r.brain_mm2 for r in readings]),
         case.slice_labels,
         case.labels,
         tuple(reader.measure(placed)),
@@ -81,39 +81,6 @@ def areas_of(reading: SliceReading) -> list[float]:
     """Areas in the order of LABELS; `any` is their sum."""
     types = [reading.findings[name].area_mm2 if name in reading.findings else 0.0 for name in TYPES]
     return [sum(types), *types]
-
-
-def read_pictures(
-    reader: Reader, cases: Iterable[Case], seed: int, per_case: int = 8
-) -> tuple[Matrix, NDArray[np.bool_]]:
-    """(logits `[N, 6]`, labels `[N, 6]`) of slices that went through somebody's viewer; half of them with a bleed."""
-    rng = np.random.default_rng(seed)
-    logits, labels = [], []
-    for case in cases:
-        if case.slice_labels is None:
-            continue
-        chosen = _middle_slices(rng, case, per_case)
-        pictures = [as_picture(rng, case.slices[k].voxels_hu) for k in chosen]
-        logits += [r.logits for r, _ in reader.read(pictures)]
-        labels += [case.slice_labels[k] for k in chosen]
-    return np.array(logits), np.array(labels)
-
-
-def _middle_slices(rng: np.random.Generator, case: Case, count: int) -> list[int]:
-    """Slices that show the bleed, or of a head without one any of the part that people make pictures of."""
-    assert case.slice_labels is not None
-    usual = np.flatnonzero((case.positions_mm > -50) & (case.positions_mm < 62))
-    pool = _showing(case) if case.labels[0] else usual
-    return [int(k) for k in rng.choice(pool, min(count, len(pool)), replace=False)]
-
-
-def _showing(case: Case) -> NDArray[np.intp]:
-    """Bleeding slices; where areas are known, those with an area that a picture would be made for."""
-    assert case.slice_labels is not None
-    bleeding = case.slice_labels[:, 0]
-    if case.areas_mm2 is not None:
-        bleeding = bleeding & (case.areas_mm2.sum(1) >= _SHOWN_MM2)
-    return np.flatnonzero(bleeding)
 
 
 def fit_calibration(logits: Matrix, truth: NDArray[np.bool_]) -> dict[str, Calibration]:
@@ -134,12 +101,11 @@ def _platt(logit: Matrix, truth: NDArray[np.bool_]) -> Calibration:
     return Calibration(temperature=round(float(np.exp(best[0])), 4), bias=round(float(best[1]), 4))
 
 
-def apply_calibration(case: ReadCase, table: dict[str, Calibration]) -> ReadCase:
-    """The case with its logits calibrated."""
+def apply_calibration(logits: Matrix, table: dict[str, Calibration]) -> Matrix:
+    """Calibrated logits `[N, 6]`."""
     temperature = np.array([table[name].temperature for name in LABELS])
     bias = np.array([table[name].bias for name in LABELS])
-    logits = np.clip(case.logits / temperature + bias, -12, 12)
-    return replace(case, logits=logits)
+    return np.asarray(np.clip(logits / temperature + bias, -12, 12))
 
 
 def fit_series(cases: Sequence[ReadCase], seed: int) -> dict[str, SeriesHead]:
@@ -205,13 +171,13 @@ def series_outcome(manifest: Manifest, case: ReadCase) -> Matrix:
 def choose_thresholds(
     cases: Sequence[ReadCase],
     heads: dict[str, SeriesHead],
-    pictures: tuple[Matrix, NDArray[np.bool_]],
+    single: Threshold,
     *,
     alpha: float,
     seed: int,
     today: date,
 ) -> tuple[Thresholds, Quantiles]:
-    """The three thresholds (pictures: calibrated logits), and quantiles of the whole-series score by class."""
+    """The three thresholds (`single`: that of one slice), and quantiles of the whole-series score by class."""
     rng = np.random.default_rng(seed)
     curves = [[series_curve(case, order, heads) for order in arrival_orders(rng, case.positions_mm)] for case in cases]
     truth = np.array([bool(case.labels[0]) for case in cases])
@@ -220,13 +186,7 @@ def choose_thresholds(
     thresholds = Thresholds(
         provisional=_provisional(_unseen_maxima(cases, seed)[~truth], int(truth.sum()), alpha, final.value, today),
         final=final,
-        slice=_chosen(
-            1 / (1 + np.exp(-pictures[0][:, 0])),
-            pictures[1][:, 0],
-            _weaker,
-            today,
-            "single brain-windowed pictures of a shifted set: the weaker of sensitivity and specificity at its best",
-        ),
+        slice=single,
     )
     steps = np.linspace(0, 1, 21)
     quantiles = Quantiles(
@@ -234,6 +194,17 @@ def choose_thresholds(
         positive=tuple(round(float(v), 5) for v in np.quantile(last[truth], steps)),
     )
     return thresholds, quantiles
+
+
+def choose_slice_threshold(logits: Matrix, truth: NDArray[np.bool_], today: date) -> Threshold:
+    """From calibrated logits `[N, 6]` and labels `[N, 6]` of pictures with and without a bleed."""
+    return _chosen(
+        1 / (1 + np.exp(-logits[:, 0])),
+        truth[:, 0],
+        _weaker,
+        today,
+        "single brain-windowed pictures of a shifted set: the weaker of sensitivity and specificity at its best",
+    )
 
 
 def _unseen_maxima(cases: Sequence[ReadCase], seed: int) -> Matrix:
@@ -305,28 +276,32 @@ def _chosen(
     )
 
 
-def recalibrated(reader: Reader, cases: Sequence[Case], *, alpha: float, seed: int, today: date) -> Manifest:
-    """A manifest like the reader's with calibration, series model, thresholds and measurements fitted on `cases`."""
+def recalibrated(reader: Reader, cases: Iterable[Case], *, alpha: float, seed: int, today: date) -> Manifest:
+    """A manifest like the reader's with calibration, series model, thresholds and measurements fitted on `cases`.
+
+    Goes through them once and keeps no pixels. Raises DatasetError without a series with a bleed and one without.
+    """
     nothing = {name: Calibration(temperature=1.0) for name in LABELS}
     neutral = reader.manifest.model_copy(update={"calibration": nothing, "measurements": MeasurementFit()})
     plain = Reader(neutral, reader.runtime)
-    read = read_cases(plain, cases)
-    pictures, truth = read_pictures(plain, cases, seed)
-    pairs = [(c.logits, c.slice_labels) for c in read if c.slice_labels is not None]
-    table = fit_calibration(
-        np.concatenate([*(logits for logits, _ in pairs), pictures]),
-        np.concatenate([*(labels for _, labels in pairs), truth]),
-    )
-    calibrated = [apply_calibration(c, table) for c in read]
+    pictures = Pictures(plain, seed)
+    known: list[Case] = []
+    read: list[ReadCase] = []
+    for case in cases:
+        one = read_case(plain, case)
+        pictures.add(case, one.brain_mm2)
+        known.append(case.without_pixels())
+        read.append(one)
+    _check_both_classes(known)
+    table, single = _of_slices(reader.manifest, read, pictures, today)
+    calibrated = [replace(one, logits=apply_calibration(one.logits, table)) for one in read]
     heads = fit_series(calibrated, seed)
-    scale = np.array([table[name].temperature for name in LABELS]), np.array([table[name].bias for name in LABELS])
-    shifted = (np.clip(pictures / scale[0] + scale[1], -12, 12), truth)
-    thresholds, quantiles = choose_thresholds(calibrated, heads, shifted, alpha=alpha, seed=seed, today=today)
+    thresholds, quantiles = choose_thresholds(calibrated, heads, single, alpha=alpha, seed=seed, today=today)
     measurements = fit_measurements(
-        [(case, one.bleeds) for case, one in zip(cases, read, strict=True)],
+        [(case, one.bleeds) for case, one in zip(known, read, strict=True)],
         [
             (one.midline.shift_mm.value, case.midline_shift_mm)
-            for case, one in zip(cases, read, strict=True)
+            for case, one in zip(known, read, strict=True)
             if one.midline is not None and case.midline_shift_mm is not None
         ],
     )
@@ -339,3 +314,24 @@ def recalibrated(reader: Reader, cases: Sequence[Case], *, alpha: float, seed: i
             "measurements": measurements,
         }
     )
+
+
+def _check_both_classes(cases: Sequence[Case]) -> None:
+    positive = sum(bool(case.labels[0]) for case in cases)
+    negative = len(cases) - positive
+    if not positive or not negative:
+        raise DatasetError(f"{positive} series with a bleed and {negative} without: a threshold needs some of both")
+
+
+def _of_slices(
+    manifest: Manifest, read: Sequence[ReadCase], pictures: Pictures, today: date
+) -> tuple[dict[str, Calibration], Threshold]:
+    """Calibration and threshold of single slices; the manifest's own where the cases do not label both kinds."""
+    if not pictures.show_both:
+        return manifest.calibration, manifest.thresholds.slice
+    pairs = [(one.logits, one.slice_labels) for one in read if one.slice_labels is not None]
+    table = fit_calibration(
+        np.concatenate([*(logits for logits, _ in pairs), pictures.logits]),
+        np.concatenate([*(labels for _, labels in pairs), pictures.labels]),
+    )
+    return table, choose_slice_threshold(apply_calibration(pictures.logits, table), pictures.labels, today)

@@ -1,7 +1,8 @@
 """How good a model is on labelled series, with the uncertainty of every figure.
 
 Series and slices, per label and per subgroup, calibration, time to decision, and the promise of the anytime threshold.
-Everything is computed from the readings that a running pipeline would have had, in three arrival orders.
+Slices are read as they are, in four arrival orders. A running pipeline also averages slices under 2.5 mm to slabs and
+refuses bone kernels; here neither is done.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,16 +16,20 @@ from triage_models.datasets.case import Case
 from triage_models.labels import LABELS, TYPES
 from triage_models.manifest import Manifest
 from triage_models.reader import Reader
-from triage_models.training.calibration import ReadCase, arrival_orders, read_pictures, series_curve, series_outcome
+from triage_models.training.calibration import ReadCase, arrival_orders, series_curve, series_outcome
 from triage_models.training.calibration import read_case as read_one
 from triage_models.training.measures import auc_interval, calibration_error, named, proportion_interval
 from triage_models.training.midline_figures import midline_figures, midline_metrics
+from triage_models.training.pictures import Pictures
 
 Figures = dict[str, object]
 Matrix = NDArray[np.float64]
 
 _LEAST_VOLUME_ML = 0.5
 _LEAST_RATIOS = 10
+
+PICTURE_SEED = 17
+"""Of the pictures that an evaluation makes."""
 
 VOLUME_BANDS_ML = ((0.0, 5.0), (5.0, 25.0), (25.0, float("inf")))
 
@@ -40,14 +45,18 @@ class Outcome:
     curves: tuple[Matrix, ...]
 
 
-def read_outcomes(reader: Reader, cases: Iterable[Case], seed: int = 3) -> list[Outcome]:
-    """Every case through the reader; pixels are dropped as soon as they are read."""
+def read_outcomes(
+    reader: Reader, cases: Iterable[Case], pictures: Pictures | None = None, *, seed: int = 3
+) -> list[Outcome]:
+    """Every case through the reader, and into `pictures` where they are wanted; no pixels are kept."""
     rng = np.random.default_rng(seed)
-    return [_outcome(reader, case, rng) for case in cases]
+    return [_outcome(reader, case, pictures, rng) for case in cases]
 
 
-def _outcome(reader: Reader, case: Case, rng: np.random.Generator) -> Outcome:
+def _outcome(reader: Reader, case: Case, pictures: Pictures | None, rng: np.random.Generator) -> Outcome:
     read = read_one(reader, case)
+    if pictures is not None:
+        pictures.add(case, read.brain_mm2)
     probabilities = series_outcome(reader.manifest, read)
     volumes = {bleed.type: bleed.volume_ml.value for bleed in read.bleeds}
     curves = tuple(
@@ -118,10 +127,11 @@ def volume_errors(outcomes: Sequence[Outcome]) -> dict[str, tuple[float, float, 
     return out
 
 
-def picture_report(reader: Reader, cases: Iterable[Case], seed: int = 17) -> Figures:
-    """Single slices through somebody's viewer (brain-windowed, cropped, stretched), at the slice threshold."""
-    logits, truth = read_pictures(reader, cases, seed)
-    probability = 1 / (1 + np.exp(-logits))
+def picture_report(reader: Reader, pictures: Pictures) -> Figures:
+    """Single slices through somebody's viewer, at the slice threshold; empty without pictures of both kinds."""
+    if not pictures.show_both:
+        return {}
+    truth, probability = pictures.labels, 1 / (1 + np.exp(-pictures.logits))
     return {
         **_label_figures(truth, probability),
         **_operating(truth[:, 0], probability[:, 0], reader.manifest.thresholds.slice.value),

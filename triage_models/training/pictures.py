@@ -11,9 +11,68 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from triage_models.reader import HeadSlice
+from triage_models.datasets.case import Case
+from triage_models.labels import LABELS
+from triage_models.reader import HeadSlice, Reader
 
 Plane = NDArray[np.float32]
+Matrix = NDArray[np.float64]
+
+_PER_CASE = 8
+_SHOWN_MM2 = 100.0
+_LEAST_BRAIN = 0.4
+"""Of the brain area in the series' fullest slice: people make pictures of what shows more."""
+
+
+class Pictures:
+    """Slices of labelled cases, made pictures and read: bleeding ones, of a head without a bleed those with brain."""
+
+    def __init__(self, reader: Reader, seed: int) -> None:
+        self._reader = reader
+        self._rng = np.random.default_rng(seed)
+        self._logits: list[tuple[float, ...]] = []
+        self._labels: list[NDArray[np.bool_]] = []
+
+    def add(self, case: Case, brain_mm2: Matrix) -> None:
+        """Makes and reads up to eight pictures of a case; none where its slices are not labelled.
+
+        `brain_mm2` `[S]`: how much brain each slice shows.
+        """
+        if case.slice_labels is None:
+            return
+        pool = _bleeding(case, case.slice_labels) if case.labels[0] else showing_brain(brain_mm2)
+        chosen = self._rng.choice(pool, min(_PER_CASE, len(pool)), replace=False)
+        pictures = [as_picture(self._rng, case.slices[k].voxels_hu) for k in chosen]
+        self._logits += [reading.logits for reading, _ in self._reader.read(pictures)]
+        self._labels += [case.slice_labels[k] for k in chosen]
+
+    @property
+    def logits(self) -> Matrix:
+        """`[N, 6]`, as the reader calibrates them."""
+        return np.array(self._logits, np.float64).reshape(-1, len(LABELS))
+
+    @property
+    def labels(self) -> NDArray[np.bool_]:
+        """`[N, 6]`."""
+        return np.array(self._labels, np.bool_).reshape(-1, len(LABELS))
+
+    @property
+    def show_both(self) -> bool:
+        """Are there pictures with a bleed, and pictures without?"""
+        return len(set(self.labels[:, 0].tolist())) == 2
+
+
+def showing_brain(brain_mm2: Matrix) -> NDArray[np.intp]:
+    """The slices that people make pictures of; all of them where no brain was measured."""
+    return np.flatnonzero(brain_mm2 >= _LEAST_BRAIN * brain_mm2.max(initial=0.0))
+
+
+def _bleeding(case: Case, slice_labels: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Bleeding slices; where areas are known, those with an area that a picture would be made for."""
+    bleeding = slice_labels[:, 0]
+    if case.areas_mm2 is not None:
+        bleeding = bleeding & (case.areas_mm2.sum(1) >= _SHOWN_MM2)
+    return np.flatnonzero(bleeding)
 
 
 def as_picture(rng: np.random.Generator, plane_hu: Plane) -> HeadSlice:

@@ -15,7 +15,8 @@ from pathlib import Path
 from triage_models.datasets.case import synthetic_cases, write_case
 from triage_models.manifest import Manifest, load_manifest, save_manifest
 from triage_models.reader import Reader
-from triage_models.training.evaluation import picture_report, read_outcomes, recorded, report
+from triage_models.training.evaluation import PICTURE_SEED, picture_report, read_outcomes, recorded, report
+from triage_models.training.pictures import Pictures
 from triage_models.training.report_page import page
 from triage_models.training.shards import make_phantom_shard, make_shard, save_shard
 
@@ -131,8 +132,7 @@ def train(plan_name: str, work: Path, out: Path, *, version: str, hardware: str,
     prepare(plan, work, "calibration", "evaluation")
     members = [Member(read_recipe(RECIPES / f"{name}.json"), work / name / "best.pt") for name in plan.members]
     story = Story("tocsin-slice", version, described(plan), LIMITS, hardware)
-    cases = list(synthetic_cases(work / "calibration"))
-    assemble(members, out, cases, story, alpha=plan.alpha, today=today)
+    assemble(members, out, synthetic_cases(work / "calibration"), story, alpha=plan.alpha, today=today)
     return measure(out, work / "evaluation")
 
 
@@ -164,8 +164,9 @@ def measure(out: Path, cases: Path) -> Manifest:
     Leaves `evaluation.json` and `evaluation.html` beside the set.
     """
     reader = Reader.open(out)
-    outcomes = read_outcomes(reader, synthetic_cases(cases))
-    figures = {**report(reader, outcomes), "pictures": picture_report(reader, synthetic_cases(cases))}
+    pictures = Pictures(reader, PICTURE_SEED)
+    outcomes = read_outcomes(reader, synthetic_cases(cases), pictures)
+    figures = {**report(reader, outcomes), "pictures": picture_report(reader, pictures)}
     figures["data"] = f"{len(outcomes)} synthetic series, shifted settings, seeds of no other set"
     (cases.parent / "evaluation.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
     (cases.parent / "evaluation.html").write_text(page(figures), encoding="utf-8")

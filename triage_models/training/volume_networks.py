@@ -5,7 +5,7 @@ the series resampled to a cube of heads' boxes in the brain window; output are t
 """
 
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from triage_models.datasets.case import Case
-from triage_models.errors import ManifestError
+from triage_models.errors import DatasetError, ManifestError
 from triage_models.framing import WINDOW_HU, clip_window, cut, head_box
 from triage_models.labels import LABELS
 from triage_models.reader import HeadSlice
@@ -86,16 +86,20 @@ def volume_of(slices: Sequence[HeadSlice]) -> NDArray[np.float32]:
 
 
 def fit_volumes(
-    name: str, cases: Sequence[Case], out: Path, *, steps: int, batch: int = 4, seed: int = 0
+    name: str, cases: Iterable[Case], out: Path, *, steps: int, batch: int = 4, seed: int = 0
 ) -> list[float]:
     """Trains the named network on whole series with mirroring and window jitter; writes its state to `out`.
 
-    Returns the loss of every step. Raises KeyError for an unknown name.
+    Returns the loss of every step. Of the cases only the volumes are kept. Raises KeyError for an unknown name,
+    DatasetError without any case.
     """
     torch.manual_seed(seed)
     network = VOLUME_NETWORKS[name]()
-    volumes = torch.from_numpy(np.stack([volume_of(_foot_to_head(case)) for case in cases]))
-    labels = torch.from_numpy(np.stack([case.labels for case in cases])).float()
+    pairs = [(volume_of(_foot_to_head(case)), case.labels) for case in cases]
+    if not pairs:
+        raise DatasetError("there is no series to learn from")
+    volumes = torch.from_numpy(np.stack([volume for volume, _ in pairs]))
+    labels = torch.from_numpy(np.stack([told for _, told in pairs])).float()
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-4, weight_decay=0.02)
     losses = []
     network.train()

@@ -10,6 +10,7 @@ from triage_models.series_score import series_features
 from triage_models.training.calibration import (
     ReadCase,
     arrival_orders,
+    choose_slice_threshold,
     choose_thresholds,
     fit_calibration,
     fit_series,
@@ -23,7 +24,7 @@ def a_case(rng: np.random.Generator, positive: bool, slices: int = 20) -> ReadCa
         labels[8:13, [0, 5]] = True
     logits = rng.normal(-2.5, 1.0, (slices, 6)) + 5.0 * labels
     areas = np.where(labels, 300.0, 0.0)
-    return ReadCase("case", np.arange(slices) * 5.0, logits, areas, labels, labels.any(0))
+    return ReadCase("case", np.arange(slices) * 5.0, logits, areas, np.full(slices, 9e3), labels, labels.any(0))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,8 @@ def test_thresholds_separate_and_keep_alpha(cases: list[ReadCase]) -> None:
     heads = fit_series(cases, 0)
     logits = np.concatenate([c.logits for c in cases])
     truth = np.concatenate([c.slice_labels for c in cases if c.slice_labels is not None])
-    thresholds, quantiles = choose_thresholds(cases, heads, (logits, truth), alpha=0.1, seed=0, today=date(2026, 1, 1))
+    single = choose_slice_threshold(logits, truth, date(2026, 1, 1))
+    thresholds, quantiles = choose_thresholds(cases, heads, single, alpha=0.1, seed=0, today=date(2026, 1, 1))
     rng = np.random.default_rng(5)
     fresh = [a_case(rng, positive=False) for _ in range(60)]
     curves = [series_curve(c, arrival_orders(rng, c.positions_mm)[0], heads) for c in fresh]

@@ -1,15 +1,18 @@
 """An evaluation reports every figure with its interval, and the page shows them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.support.labelled import a_labelled_case
 from triage_models.card import model_card
 from triage_models.datasets.case import read_case, write_case
 from triage_models.manifest import load_manifest
 from triage_models.reader import SHIPPED, Reader
-from triage_models.training.evaluation import picture_report, read_outcomes, report
+from triage_models.training.evaluation import PICTURE_SEED, picture_report, read_outcomes, report
+from triage_models.training.pictures import Pictures
 from triage_models.training.report_page import page
 
 
@@ -18,8 +21,9 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     folder = tmp_path_factory.mktemp("set")
     cases = [read_case(write_case(folder, seed, "standard", side=64)) for seed in (1, 2, 3)]
     reader = Reader.open()
-    found = report(reader, read_outcomes(reader, cases))
-    return {**found, "pictures": picture_report(reader, cases), "data": "<three> cases"}
+    pictures = Pictures(reader, PICTURE_SEED)
+    found = report(reader, read_outcomes(reader, iter(cases), pictures))
+    return {**found, "pictures": picture_report(reader, pictures), "data": "<three> cases"}
 
 
 def test_figures_are_json_with_intervals(figures: dict[str, object]) -> None:
@@ -37,6 +41,15 @@ def test_a_set_without_negatives_has_figures(tmp_path: Path) -> None:
     figures = report(reader, read_outcomes(reader, [case]))
     assert figures["positive_cases"] == figures["cases"] == 1
     assert "not available" in page({**figures, "data": "one"})
+
+
+def test_without_labels_of_slices_there_are_no_figures_of_slices() -> None:
+    case = replace(a_labelled_case(1), slice_labels=None, areas_mm2=None)
+    reader = Reader.open()
+    pictures = Pictures(reader, PICTURE_SEED)
+    figures = report(reader, read_outcomes(reader, [case], pictures))
+    assert picture_report(reader, pictures) == figures["slices"] == {}
+    assert "pictures" not in page({**figures, "pictures": {}})
 
 
 def test_page_is_whole_and_escaped(figures: dict[str, object]) -> None:

@@ -25,7 +25,9 @@ def outcome(name: str, probability: float, bleeds: bool) -> Outcome:
     slice_labels = np.tile(labels, (4, 1))
     case = Case(name, (), np.arange(4.0), labels, slice_labels, 5.0, "H30")
     logit = float(np.log(probability / (1 - probability)))
-    read = ReadCase(name, case.positions_mm, np.full((4, 6), logit), np.zeros((4, 6)), slice_labels, labels)
+    read = ReadCase(
+        name, case.positions_mm, np.full((4, 6), logit), np.zeros((4, 6)), np.zeros(4), slice_labels, labels
+    )
     return Outcome(case, read, np.full(6, probability), {}, (np.full(4, probability),) * 3)
 
 

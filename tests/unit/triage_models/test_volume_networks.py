@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 
 from triage_models.datasets.case import Case  # noqa: E402  # after the skip
-from triage_models.errors import ManifestError  # noqa: E402  # after the skip
+from triage_models.errors import DatasetError, ManifestError  # noqa: E402  # after the skip
 from triage_models.labels import LABELS  # noqa: E402  # after the skip
 from triage_models.reader import HeadSlice  # noqa: E402  # after the skip
 from triage_models.second_readers.volume import VolumeReader  # noqa: E402  # after the skip
@@ -31,11 +31,16 @@ def test_any_series_becomes_six_logits(name: str) -> None:
 
 
 def test_fitting_leaves_a_state(tmp_path: Path) -> None:
-    losses = fit_volumes("resnet3d", [a_case(5), a_case(7)], tmp_path / "state.pt", steps=2, batch=2)
+    losses = fit_volumes("resnet3d", map(a_case, (5, 7)), tmp_path / "state.pt", steps=2, batch=2)
     assert len(losses) == 2
     opinion = VolumeReader(tmp_path / "state.pt").read(a_case(6).slices, 5.0, tmp_path)
     assert set(opinion.probabilities) == set(LABELS)
     assert opinion.reader == "resnet3d (state.pt)"
+
+
+def test_fitting_needs_a_case(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no series"):
+        fit_volumes("resnet3d", [], tmp_path / "state.pt", steps=1)
 
 
 @pytest.mark.parametrize("content", [b"", b"no state", None])
