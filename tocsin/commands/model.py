@@ -16,7 +16,7 @@ from tocsin.data_directory import DataDirectory, default_root
 from tocsin.errors import BadRequest, TocsinError
 from triage_models.contract import Check, verify
 from triage_models.errors import ModelError
-from triage_models.manifest import Manifest, load_manifest, save_manifest
+from triage_models.manifest import Manifest, Threshold, load_manifest, save_manifest
 from triage_models.reader import SHIPPED, Reader
 from triage_models.store import ModelStore
 
@@ -238,6 +238,9 @@ def calibrate(
     model: Model = None,
     alpha: Annotated[float, typer.Option(min=0.001, max=0.5, help="share of negatives that may alert early")] = 0.05,
     seed: Annotated[int, typer.Option(help="of the random prefixes")] = 0,
+    version: Annotated[
+        str | None, typer.Option(help="of the recalibrated model (default: the old one with today's date)")
+    ] = None,
 ) -> None:
     """Fit probabilities, series model and thresholds on a labelled set; the weights stay as they are.
 
@@ -246,28 +249,43 @@ def calibrate(
     import shutil
 
     from triage_models.datasets.formats import cases_of
-    from triage_models.training.calibration import recalibrated
+    from triage_models.training.calibration import recalibrated, renewed, renewed_version
 
     source = model or SHIPPED
     if target.exists() and any(target.iterdir()):
         raise BadRequest(f"{target} is not empty.")
     with _model_errors():
         reader = Reader.open(source)
-        manifest = recalibrated(reader, cases_of(data, data_format), alpha=alpha, seed=seed, today=_today())
+        fitted = recalibrated(reader, cases_of(data, data_format), alpha=alpha, seed=seed, today=_today())
+    chosen = version or renewed_version(reader.manifest.version, _today())
+    manifest = renewed(fitted, chosen, f"{data.resolve().name} ({data_format})", _today())
     target.mkdir(parents=True, exist_ok=True)
     for name in manifest.files:
         shutil.copyfile(source / name, target / name)
     save_manifest(target, manifest)
+    out.print(f"{manifest.name} {manifest.version}", markup=False)
     out.print(_threshold_lines(manifest), markup=False)
 
 
 def _threshold_lines(manifest: Manifest) -> str:
     t = manifest.thresholds
     rows = (("provisional", t.provisional), ("final", t.final), ("slice", t.slice))
-    return "\n".join(
+    lines = [
         f"{name}: {v.value:.4f} (negatives above: {v.alpha:.3f}; n = {v.n_negative} + {v.n_positive}; {v.method})"
         for name, v in rows
-    )
+    ]
+    return "\n".join([*lines, *_few_negatives(t.provisional)])
+
+
+def _few_negatives(provisional: Threshold) -> list[str]:
+    """A sentence where no threshold can keep what was asked for."""
+    from triage_models.training.measures import least_negatives
+
+    needed = least_negatives(provisional.alpha)
+    if provisional.n_negative >= needed:
+        return []
+    many = f"a share of {provisional.alpha:g} of negatives, {needed} series without a bleed are needed"
+    return [f"Nothing will be told while slices arrive: for {many}, and there are {provisional.n_negative}."]
 
 
 def evaluate(
@@ -277,13 +295,16 @@ def evaluate(
     as_json: Annotated[Path | None, typer.Option("--json", help="file for every figure")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="file for a one-page report")] = None,
     pictures: Annotated[bool, typer.Option(help="also read single slices as brain-windowed pictures")] = False,
+    record: Annotated[bool, typer.Option(help="write the main figures into the manifest of --model")] = False,
 ) -> None:
     """How good a model is on a labelled set, with the interval of every figure."""
     from triage_models.datasets.formats import cases_of
-    from triage_models.training.evaluation import PICTURE_SEED, picture_report, read_outcomes, report
+    from triage_models.training.evaluation import PICTURE_SEED, picture_report, read_outcomes, recorded, report
     from triage_models.training.pictures import Pictures
     from triage_models.training.report_page import page
 
+    if record and (model is None or model.resolve() == SHIPPED.resolve()):
+        raise BadRequest("--record needs --model with a folder of your own: the shipped model stays as it is.")
     with _model_errors():
         reader = Reader.open(model)
         shown = Pictures(reader, PICTURE_SEED) if pictures else None
@@ -292,6 +313,8 @@ def evaluate(
         figures["data"] = f"{data.name} ({data_format})"
         if shown is not None:
             figures["pictures"] = picture_report(reader, shown)
+    if record and model is not None:
+        save_manifest(model, recorded(reader.manifest, figures, outcomes))
     _write(as_json, lambda: json.dumps(figures, indent=1))
     _write(html, lambda: page(figures))
     series = figures["series"]

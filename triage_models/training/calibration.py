@@ -335,3 +335,22 @@ def _of_slices(
         np.concatenate([*(labels for _, labels in pairs), pictures.labels]),
     )
     return table, choose_slice_threshold(apply_calibration(pictures.logits, table), pictures.labels, today)
+
+
+def renewed(manifest: Manifest, version: str, data: str, today: date) -> Manifest:
+    """A recalibrated manifest as one of its own: another version, what it was recalibrated on, no figures of before."""
+    final = manifest.thresholds.final
+    sentence = f"Recalibrated on {data}, {final.n_negative + final.n_positive} series, {today.isoformat()}."
+    return manifest.model_copy(
+        update={
+            "version": version,
+            "training_data": f"{manifest.training_data} {sentence}",
+            "metrics": {},
+            "volume_errors": {},
+        }
+    )
+
+
+def renewed_version(version: str, today: date) -> str:
+    """The version with the day of its calibration as build metadata (Semantic Versioning 10)."""
+    return f"{version.partition('+')[0]}+{today:%Y%m%d}"

@@ -76,6 +76,11 @@ def order_statistic_threshold(maxima: Vector, alpha: float, confidence: float = 
     return float(np.sort(maxima)[kept[0]]) if len(kept) else float("inf")
 
 
+def least_negatives(alpha: float, confidence: float = 0.95) -> int:
+    """How many negatives an order statistic needs to promise α: with fewer, the highest of them may be too low."""
+    return int(np.ceil(np.log(1 - confidence) / np.log(1 - alpha)))
+
+
 def named(triple: tuple[float, float, float]) -> dict[str, float | None]:
     """A value and its interval as JSON: None where it is not known."""
     names = ("value", "low", "high")

@@ -7,6 +7,7 @@ from triage_models.training.measures import (
     auc,
     auc_interval,
     calibration_error,
+    least_negatives,
     order_statistic_threshold,
     proportion_interval,
 )
@@ -53,3 +54,11 @@ def test_nineteen_of_twenty_calibrations_keep_alpha_and_are_not_far_below() -> N
 
 def test_too_few_negatives_promise_nothing() -> None:
     assert order_statistic_threshold(np.random.default_rng(3).random(10), 0.05) == float("inf")
+
+
+@pytest.mark.parametrize(("alpha", "needed"), [(0.05, 59), (0.1, 29), (0.01, 299)])
+def test_how_many_negatives_a_promise_needs(alpha: float, needed: int) -> None:
+    assert least_negatives(alpha) == needed
+    scores = np.random.default_rng(4).random(needed)
+    assert order_statistic_threshold(scores[1:], alpha) == float("inf")
+    assert order_statistic_threshold(scores, alpha) == scores.max()

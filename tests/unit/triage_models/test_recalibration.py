@@ -13,7 +13,7 @@ from triage_models.datasets.case import Case
 from triage_models.errors import DatasetError
 from triage_models.manifest import Manifest
 from triage_models.reader import Reader
-from triage_models.training.calibration import recalibrated
+from triage_models.training.calibration import recalibrated, renewed, renewed_version
 
 TODAY = date(2026, 3, 1)
 
@@ -78,3 +78,12 @@ def test_a_set_of_one_class_is_refused(reader: Reader, cases: list[Case], labels
     few = [replace(cases[0], labels=np.full(6, there), slice_labels=None) for there in labels]
     with pytest.raises(DatasetError, match=said):
         fitted(reader, iter(few))
+
+
+def test_a_recalibrated_model_claims_nothing_of_the_old_one(reader: Reader) -> None:
+    version = renewed_version("0.4.0+20260101", TODAY)
+    manifest = renewed(reader.manifest, version, "ward (cq500)", TODAY)
+    assert manifest.version == "0.4.0+20260301"
+    assert manifest.metrics == manifest.volume_errors == {}
+    assert manifest.training_data.startswith(reader.manifest.training_data)
+    assert manifest.training_data.endswith("Recalibrated on ward (cq500), 660 series, 2026-03-01.")
