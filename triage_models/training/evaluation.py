@@ -18,7 +18,7 @@ from triage_models.manifest import Manifest
 from triage_models.reader import Reader
 from triage_models.training.calibration import ReadCase, arrival_orders, series_curve, series_outcome
 from triage_models.training.calibration import read_case as read_one
-from triage_models.training.measures import auc_interval, calibration_error, named, proportion_interval
+from triage_models.training.measures import auc_interval, calibration_error, named, proportion_interval, roc_points
 from triage_models.training.midline_figures import midline_figures, midline_metrics
 from triage_models.training.pictures import Pictures
 
@@ -27,6 +27,7 @@ Matrix = NDArray[np.float64]
 
 _LEAST_VOLUME_ML = 0.5
 _LEAST_RATIOS = 10
+_STEPS = 20
 
 PICTURE_SEED = 17
 """Of the pictures that an evaluation makes."""
@@ -72,14 +73,17 @@ def report(reader: Reader, outcomes: Sequence[Outcome]) -> Figures:
         "model": {"name": manifest.name, "version": manifest.version, "files": manifest.files},
         "cases": len(outcomes),
         "positive_cases": int(sum(bool(o.case.labels[0]) for o in outcomes)),
+        "unreadable_slices": sum(o.case.unreadable for o in outcomes),
         "series": _series_figures(outcomes, manifest.thresholds.final.value),
         "by_volume_ml": _by_volume(outcomes, manifest.thresholds.final.value),
+        "by_type": _by_type(outcomes, manifest.thresholds.final.value),
         "by_thickness_mm": _by(outcomes, manifest.thresholds.final.value, lambda c: f"{c.thickness_mm or 0:g}"),
         "by_kernel": _by(outcomes, manifest.thresholds.final.value, lambda c: c.kernel),
         "slices": _slice_figures(outcomes, manifest.thresholds.slice.value),
         "anytime": _anytime_figures(
             outcomes, manifest.thresholds.provisional.value, manifest.thresholds.provisional.alpha
         ),
+        "told_by_share": _told_by_share(outcomes, manifest.thresholds.provisional.value),
         "volumes": _volume_figures(outcomes),
         "midline_shift": midline_figures([(o.case.midline_shift_mm, o.read.midline) for o in outcomes]),
     }
@@ -141,7 +145,11 @@ def picture_report(reader: Reader, pictures: Pictures) -> Figures:
 def _series_figures(outcomes: Sequence[Outcome], cut: float) -> Figures:
     truth = np.array([o.case.labels for o in outcomes])
     probability = np.array([o.probabilities for o in outcomes])
-    return {**_label_figures(truth, probability), **_operating(truth[:, 0], probability[:, 0], cut)}
+    return {
+        **_label_figures(truth, probability),
+        **_operating(truth[:, 0], probability[:, 0], cut),
+        "roc": roc_points(truth[:, 0].astype(float), probability[:, 0]),
+    }
 
 
 def _slice_figures(outcomes: Sequence[Outcome], cut: float) -> Figures:
@@ -154,8 +162,13 @@ def _slice_figures(outcomes: Sequence[Outcome], cut: float) -> Figures:
 
 
 def _label_figures(truth: NDArray[np.bool_], probability: Matrix) -> Figures:
-    auc = {name: named(auc_interval(truth[:, i].astype(float), probability[:, i])) for i, name in enumerate(LABELS)}
-    return {"n": len(truth), "n_positive": {n: int(truth[:, i].sum()) for i, n in enumerate(LABELS)}, "auc": auc}
+    columns = [(name, truth[:, i].astype(float), probability[:, i]) for i, name in enumerate(LABELS)]
+    return {
+        "n": len(truth),
+        "n_positive": {name: int(there.sum()) for name, there, _ in columns},
+        "auc": {name: named(auc_interval(there, score)) for name, there, score in columns},
+        "calibration_errors": {name: round(calibration_error(there, score), 4) for name, there, score in columns},
+    }
 
 
 def _operating(truth: NDArray[np.bool_], score: Matrix, cut: float) -> Figures:
@@ -194,6 +207,16 @@ def _by_volume(outcomes: Sequence[Outcome], cut: float) -> Figures:
         ]
         hits = sum(bool(o.probabilities[0] >= cut) for o in chosen)
         out[f"{low:g}-{high:g}"] = {"n": len(chosen), "sensitivity": named(proportion_interval(hits, len(chosen)))}
+    return out
+
+
+def _by_type(outcomes: Sequence[Outcome], cut: float) -> Figures:
+    """Share of the series with each type that are told, whatever type is told of them."""
+    out: Figures = {}
+    for index, name in enumerate(TYPES, start=1):
+        chosen = [o for o in outcomes if o.case.labels[index]]
+        hits = sum(bool(o.probabilities[0] >= cut) for o in chosen)
+        out[name] = {"n": len(chosen), "sensitivity": named(proportion_interval(hits, len(chosen)))}
     return out
 
 
@@ -249,6 +272,15 @@ def _anytime_figures(outcomes: Sequence[Outcome], cut: float, alpha: float) -> F
         if len(positives)
         else None,
     }
+
+
+def _told_by_share(outcomes: Sequence[Outcome], cut: float) -> list[dict[str, float]]:
+    """How many positives (over the arrival orders) are told when a share of their slices has been seen; cumulative."""
+    shares = np.array([_first(curve, cut) for o in outcomes if o.case.labels[0] for curve in o.curves])
+    if not len(shares):
+        return []
+    seen = [step / _STEPS for step in range(1, _STEPS + 1)]
+    return [{"seen": share, "told": round(float((shares <= share).mean()), 4)} for share in seen]
 
 
 def _first(curve: Matrix, cut: float) -> float:

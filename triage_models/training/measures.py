@@ -17,6 +17,19 @@ def auc(truth: Vector, score: Vector) -> float:
     return float(above / (len(positive) * len(negative)))
 
 
+def roc_points(truth: Vector, score: Vector, most: int = 100) -> list[dict[str, float]]:
+    """The ROC curve from (0, 0) to (1, 1) in at most `most` points; empty when one class is missing."""
+    order = np.argsort(-score, kind="stable")
+    there = truth[order] > 0.5
+    if there.all() or not there.any():
+        return []
+    cuts = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
+    cuts = cuts[np.linspace(0, len(cuts) - 1, min(most - 1, len(cuts))).round().astype(int)]
+    false, true = (np.cumsum(hit)[cuts] / hit.sum() for hit in (~there, there))
+    points = [(0.0, 0.0), *zip(false.tolist(), true.tolist(), strict=True)]
+    return [{"false": round(x, 4), "true": round(y, 4)} for x, y in points]
+
+
 def auc_interval(truth: Vector, score: Vector, level: float = 0.95) -> tuple[float, float, float]:
     """(AUC, low, high) by DeLong's variance (DeLong et al., Biometrics 1988), on the logit scale.
 

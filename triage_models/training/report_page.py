@@ -1,4 +1,4 @@
-"""The evaluation as one self-contained HTML page: figures with their intervals, and reliability drawn as SVG."""
+"""The evaluation as one self-contained HTML page: figures with their intervals, and curves drawn as SVG."""
 
 from html import escape
 from typing import Any
@@ -26,8 +26,9 @@ def _parts(figures: dict[str, Any]) -> list[str]:
         f"<h1>Evaluation of {escape(model['name'])} {escape(model['version'])}</h1>",
         "<p class=warn>Not a medical device. Figures hold for the data named below and for nothing else.</p>",
         f"<p>{figures['cases']} series, {figures['positive_cases']} with a bleed.</p>",
+        f"<p>Slices that could not be read: {figures['unreadable_slices']}.</p>",
         f"<p>Data: {escape(str(figures.get('data', 'not named')))}.</p>",
-        _section("Whole series", figures["series"]),
+        _section("Whole series", figures["series"], _curves(figures)),
         _section("Single slices", figures["slices"]),
         _section("Brain-windowed pictures", figures.get("pictures", {})),
         "<h2>While slices arrive</h2>",
@@ -40,19 +41,28 @@ def _parts(figures: dict[str, Any]) -> list[str]:
 
 _GROUPS = (
     ("By volume (mL)", "by_volume_ml"),
+    ("By type", "by_type"),
     ("By slice thickness (mm)", "by_thickness_mm"),
     ("By kernel", "by_kernel"),
     ("Measured volumes", "volumes"),
 )
 
 
-def _section(title: str, figures: dict[str, Any]) -> str:
+def _section(title: str, figures: dict[str, Any], curves: str = "") -> str:
     if not figures:
         return ""
-    counts, aucs = figures["n_positive"], figures["auc"]
-    rows = "".join(f"<tr><td>{name}<td>{counts[name]}<td>{_interval(aucs[name])}" for name in LABELS)
-    table = f"<table><tr><th>label<th>positive of {figures['n']}<th>AUC (95 % interval)</tr>{rows}</table>"
-    return f"<h2>{title}</h2>{table}{_operating(figures)}{_reliability_plot(figures['reliability'])}"
+    table = f"<table><tr><th>label<th>positive of {figures['n']}{_HEADS}</tr>{_label_rows(figures)}</table>"
+    return f"<h2>{title}</h2>{table}{_operating(figures)}{_reliability_plot(figures['reliability'])}{curves}"
+
+
+_HEADS = "<th>AUC (95 % interval)<th>calibration error"
+
+
+def _label_rows(figures: dict[str, Any]) -> str:
+    counts, aucs, errors = figures["n_positive"], figures["auc"], figures["calibration_errors"]
+    return "".join(
+        f"<tr><td>{name}<td>{counts[name]}<td>{_interval(aucs[name])}<td>{errors[name]:.3f}" for name in LABELS
+    )
 
 
 def _operating(figures: dict[str, Any]) -> str:
@@ -79,6 +89,23 @@ def _dot(predicted: float, observed: float, count: int) -> str:
     x, y, r = 10 + 200 * predicted, 210 - 200 * observed, 2 + min(6.0, count**0.4)
     title = f"<title>{count} at {predicted:.2f}: {observed:.2f}</title>"
     return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{r:.1f}' fill='#2563eb' fill-opacity='.6'>{title}</circle>"
+
+
+def _curves(figures: dict[str, Any]) -> str:
+    """ROC of `any`, and the share of positives told by the share of slices seen."""
+    roc = [(p["false"], p["true"]) for p in figures["series"]["roc"]]
+    told = [(p["seen"], p["told"]) for p in figures["told_by_share"]]
+    return _curve("sensitivity against share of false alarms", roc) + _curve("share told against slices seen", told)
+
+
+def _curve(label: str, points: list[tuple[float, float]]) -> str:
+    """A line through shares, 220×220."""
+    if not points:
+        return ""
+    line = " ".join(f"{10 + 200 * x:.1f},{210 - 200 * y:.1f}" for x, y in points)
+    title = f"<title>{label}</title>"
+    drawn = f"<polyline points='{line}' fill=none stroke='#2563eb' stroke-width='2'/>"
+    return f"<svg width=220 height=220 role=img aria-label='{label}'>{title}{drawn}</svg>"
 
 
 def _pairs(table: dict[str, Any]) -> str:

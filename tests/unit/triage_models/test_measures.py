@@ -1,5 +1,7 @@
 """Figures of merit agree with what is known about them."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from triage_models.training.measures import (
     least_negatives,
     order_statistic_threshold,
     proportion_interval,
+    roc_points,
 )
 
 
@@ -62,3 +65,20 @@ def test_how_many_negatives_a_promise_needs(alpha: float, needed: int) -> None:
     scores = np.random.default_rng(4).random(needed)
     assert order_statistic_threshold(scores[1:], alpha) == float("inf")
     assert order_statistic_threshold(scores, alpha) == scores.max()
+
+
+def test_the_roc_curve_goes_from_nothing_to_everything() -> None:
+    points = roc_points(np.array([0.0, 1.0, 0.0, 1.0]), np.array([0.1, 0.4, 0.4, 0.9]))
+    assert [(p["false"], p["true"]) for p in points] == [(0, 0), (0, 0.5), (0.5, 1), (1, 1)]
+
+
+def test_the_roc_curve_has_few_points_and_the_same_area() -> None:
+    rng = np.random.default_rng(5)
+    truth = rng.integers(0, 2, 3000).astype(float)
+    score = truth + rng.normal(0, 1, 3000)
+    points = roc_points(truth, score)
+    assert len(points) == 100
+    assert points[-1] == {"false": 1, "true": 1}
+    area = sum((b["false"] - a["false"]) * (a["true"] + b["true"]) / 2 for a, b in pairwise(points))
+    assert area == pytest.approx(auc(truth, score), abs=0.005)
+    assert roc_points(np.ones(5), np.arange(5.0)) == []
