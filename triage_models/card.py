@@ -35,6 +35,7 @@ def model_card(m: Manifest) -> str:
             "",
             "## Figures",
             *_metrics(m),
+            *_volume_errors(m),
             "",
             "## Limits",
             *(f"- {limit}" for limit in m.limitations),
@@ -54,8 +55,9 @@ def _sees(m: Manifest) -> str:
 
 def _says(m: Manifest) -> str:
     return (
-        f"Six calibrated probabilities ({', '.join(m.labels)}), a heat map, areas per type, and a series score that is "
-        "valid on any part of a series in any order." + _shift(m)
+        f"Six probabilities ({', '.join(m.labels)}), a heat map, areas per type, and a series score that is valid on "
+        "any part of a series in any order. The probabilities are calibrated with both classes weighted equally, as if "
+        "half of what is read showed the label." + _shift(m)
     )
 
 
@@ -78,4 +80,17 @@ def _metrics(m: Manifest) -> list[str]:
         "| figure | value |",
         "|---|---|",
         *(f"| {name} | {value:g} |" for name, value in sorted(m.metrics.items())),
+    ]
+
+
+def _volume_errors(m: Manifest) -> list[str]:
+    if not m.volume_errors:
+        return []
+    return [
+        "",
+        "True over measured volume where both are at least 0.5 mL:",
+        "",
+        "| type | 2.5 % | median | 97.5 % |",
+        "|---|---|---|---|",
+        *(f"| {name} | {low:g} | {middle:g} | {high:g} |" for name, (low, middle, high) in m.volume_errors.items()),
     ]

@@ -89,3 +89,8 @@ def test_card_says_what_it_is_not() -> None:
     card = model_card(shipped)
     assert "Not a medical device" in card
     assert shipped.files[shipped.network_file] in card
+
+
+def test_the_card_in_the_documentation_is_the_shipped_models() -> None:
+    written = (Path(__file__).parents[3] / "docs" / "model-card.md").read_text(encoding="utf-8")
+    assert written == model_card(load_manifest(SHIPPED)), "run: tocsin model card --out docs/model-card.md"
