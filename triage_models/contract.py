@@ -1,7 +1,7 @@
 """What every model folder must satisfy before it may read a patient: checked by running it, not by believing it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,12 +50,10 @@ def verify(folder: Path, small: Runtime | None = None) -> list[Check]:
     loaded = Check(
         "manifest and weights", True, f"{manifest.name} {manifest.version}, opset {manifest.opset}, sha256 matches"
     )
-    checks = (*_ANSWERS, ("latency", _quick))
-    return [
-        loaded,
-        *(_guarded(name, check, manifest, runtime) for name, check in checks),
-        *_quantised(folder, manifest, small or OnnxCpu(int8=True), runtime),
-    ]
+    answers = _checked("", (*_ANSWERS, ("latency", _quick)), manifest, runtime)
+    if not all(check.passed for check in answers):
+        return [loaded, *answers]
+    return [loaded, *answers, *_quantised(folder, manifest, small or OnnxCpu(int8=True), runtime)]
 
 
 def _check_opset(manifest: Manifest, network: bytes) -> None:
@@ -72,7 +70,18 @@ def _quantised(folder: Path, manifest: Manifest, small: Runtime, whole: Runtime)
     except ModelError as error:
         return [Check("quantised network", False, str(error))]
     checks = (*_ANSWERS, ("nearness", lambda name, m, runtime: _near(name, m, runtime, whole)))
-    return [_guarded(f"quantised network: {name}", check, manifest, small) for name, check in checks]
+    return _checked("quantised network: ", checks, manifest, small)
+
+
+def _checked(
+    prefix: str, checks: "Sequence[tuple[str, _Checker]]", manifest: Manifest, runtime: Runtime
+) -> list[Check]:
+    """The first is of the outputs' shapes: where it fails the others have nothing to look at."""
+    first, *others = checks
+    shapes = _guarded(f"{prefix}{first[0]}", first[1], manifest, runtime)
+    if not shapes.passed:
+        return [shapes]
+    return [shapes, *(_guarded(f"{prefix}{name}", check, manifest, runtime) for name, check in others)]
 
 
 def _guarded(name: str, check: "_Checker", manifest: Manifest, runtime: Runtime) -> Check:

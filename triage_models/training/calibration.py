@@ -279,7 +279,8 @@ def _chosen(
 def recalibrated(reader: Reader, cases: Iterable[Case], *, alpha: float, seed: int, today: date) -> Manifest:
     """A manifest like the reader's with calibration, series model, thresholds and measurements fitted on `cases`.
 
-    Goes through them once and keeps no pixels. Raises DatasetError without a series with a bleed and one without.
+    What they do not show (a type that none has, measurements without truth) stays as it was. Goes through them once
+    and keeps no pixels. Raises DatasetError without a series with a bleed and one without.
     """
     nothing = {name: Calibration(temperature=1.0) for name in LABELS}
     neutral = reader.manifest.model_copy(update={"calibration": nothing, "measurements": MeasurementFit()})
@@ -295,7 +296,10 @@ def recalibrated(reader: Reader, cases: Iterable[Case], *, alpha: float, seed: i
     _check_both_classes(known)
     table, single = _of_slices(reader.manifest, read, pictures, today)
     calibrated = [replace(one, logits=apply_calibration(one.logits, table)) for one in read]
-    heads = fit_series(calibrated, seed)
+    shown = [name for i, name in enumerate(LABELS) if any(case.labels[i] for case in known)]
+    heads = reader.manifest.series | {
+        name: head for name, head in fit_series(calibrated, seed).items() if name in shown
+    }
     thresholds, quantiles = choose_thresholds(calibrated, heads, single, alpha=alpha, seed=seed, today=today)
     measurements = fit_measurements(
         [(case, one.bleeds) for case, one in zip(known, read, strict=True)],
@@ -311,8 +315,17 @@ def recalibrated(reader: Reader, cases: Iterable[Case], *, alpha: float, seed: i
             "series": heads,
             "thresholds": thresholds,
             "reference_scores": quantiles,
-            "measurements": measurements,
+            "measurements": _with_former(measurements, reader.manifest.measurements),
         }
+    )
+
+
+def _with_former(fitted: MeasurementFit, former: MeasurementFit) -> MeasurementFit:
+    return MeasurementFit(
+        volume_ml=former.volume_ml | fitted.volume_ml,
+        diameter_mm=former.diameter_mm | fitted.diameter_mm,
+        mean_hu=former.mean_hu | fitted.mean_hu,
+        midline_shift_mm=fitted.midline_shift_mm or former.midline_shift_mm,
     )
 
 
@@ -330,23 +343,30 @@ def _of_slices(
     if not pictures.show_both:
         return manifest.calibration, manifest.thresholds.slice
     pairs = [(one.logits, one.slice_labels) for one in read if one.slice_labels is not None]
-    table = fit_calibration(
-        np.concatenate([*(logits for logits, _ in pairs), pictures.logits]),
-        np.concatenate([*(labels for _, labels in pairs), pictures.labels]),
-    )
+    labels = np.concatenate([*(labels for _, labels in pairs), pictures.labels])
+    fitted = fit_calibration(np.concatenate([*(logits for logits, _ in pairs), pictures.logits]), labels)
+    shown = [name for i, name in enumerate(LABELS) if labels[:, i].any()]
+    table = manifest.calibration | {name: fitted[name] for name in shown}
     return table, choose_slice_threshold(apply_calibration(pictures.logits, table), pictures.labels, today)
 
 
 def renewed(manifest: Manifest, version: str, data: str, today: date) -> Manifest:
     """A recalibrated manifest as one of its own: another version, what it was recalibrated on, no figures of before."""
     final = manifest.thresholds.final
-    sentence = f"Recalibrated on {data}, {final.n_negative + final.n_positive} series, {today.isoformat()}."
+    count = final.n_negative + final.n_positive
+    sentence = (
+        f"Recalibrated after that on {data}, {count} series, {today.isoformat()}: what was calibrated before is gone."
+    )
+    int8 = manifest.int8 and manifest.int8.model_copy(
+        update={"evaluation": f"{manifest.int8.evaluation} (before it was recalibrated, at the thresholds of then)"}
+    )
     return manifest.model_copy(
         update={
             "version": version,
             "training_data": f"{manifest.training_data} {sentence}",
             "metrics": {},
             "volume_errors": {},
+            "int8": int8,
         }
     )
 

@@ -44,6 +44,15 @@ def test_everything_is_fitted_in_one_pass(reader: Reader, cases: list[Case]) -> 
     assert manifest.thresholds.provisional.value == 1.0
 
 
+def test_a_type_that_no_case_has_is_said_as_before(reader: Reader, cases: list[Case]) -> None:
+    manifest = fitted(reader, iter(cases))
+    for absent in ("epidural", "intraventricular"):
+        assert manifest.calibration[absent] == reader.manifest.calibration[absent]
+        assert manifest.series[absent] == reader.manifest.series[absent]
+    assert manifest.series["subdural"] != reader.manifest.series["subdural"]
+    assert manifest.measurements == reader.manifest.measurements, "too few cases to fit any"
+
+
 def test_the_pixels_of_what_was_read_are_not_kept(reader: Reader) -> None:
     kept: list[weakref.ref[object]] = []
 
@@ -86,4 +95,6 @@ def test_a_recalibrated_model_claims_nothing_of_the_old_one(reader: Reader) -> N
     assert manifest.version == "0.4.0+20260301"
     assert manifest.metrics == manifest.volume_errors == {}
     assert manifest.training_data.startswith(reader.manifest.training_data)
-    assert manifest.training_data.endswith("Recalibrated on ward (cq500), 660 series, 2026-03-01.")
+    assert "Recalibrated after that on ward (cq500), 660 series, 2026-03-01" in manifest.training_data
+    assert manifest.int8 is not None
+    assert "before it was recalibrated" in manifest.int8.evaluation
