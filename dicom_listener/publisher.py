@@ -35,8 +35,13 @@ MAX_IN_FLIGHT_PER_LANE = 16
 BACKOFF_SECONDS = 0.5
 """Between attempts of one lane, and between attempts to connect; the promise allows at most 1 s."""
 TICK_SECONDS = 0.2
-PATIENCE_SECONDS = 20.0
-"""With messages in flight and no word about any of them for so long, the client is replaced (its own limit is 10 s)."""
+PATIENCE_SECONDS = 11.0
+"""With messages in flight and no word about any of them for so long, the client is replaced: its own limit is 10 s, but
+after the broker's return it may say nothing for ever. The next one is given twice the time, until one delivers."""
+
+MOST_PATIENCE_SECONDS = 60.0
+"""A broker that is only slow must not be asked by ever new clients."""
+
 IDLE_SECONDS_BEFORE_TIDY = 5.0
 LAST_STEP_SECONDS = 1.0
 """A step that is under way when the time is over is waited for so long, and then left behind."""
@@ -108,6 +113,7 @@ class Publisher:
         self._client = 0
         self._last_word = self._idle_since = monotonic()
         self._failing_since: float | None = None
+        self._patience_seconds = PATIENCE_SECONDS
         self._next_connect = 0.0
         self._stopping = threading.Event()
         self._drain_until = 0.0
@@ -200,6 +206,7 @@ class Publisher:
         self._spool.acknowledge(entry)
         lane.alone = False
         self._failing_since = None
+        self._patience_seconds = PATIENCE_SECONDS
         self._metrics.kafka_connected.set(1)
         self._metrics.published.labels(entry.place.topic).inc()
         self._metrics.publish_seconds.observe(max(0.0, self._now() - entry.at))
@@ -254,8 +261,9 @@ class Publisher:
     # -- the client ----------------------------------------------------------------------------------------------
 
     def _mind_client(self) -> None:
-        silent = bool(self._in_flight) and self._monotonic() - self._last_word > PATIENCE_SECONDS
-        failing = self._failing_since is not None and self._monotonic() - self._failing_since > PATIENCE_SECONDS
+        now, limit = self._monotonic(), self._patience_seconds
+        silent = bool(self._in_flight) and now - self._last_word > limit
+        failing = self._failing_since is not None and now - self._failing_since > limit
         if self._broker is not None and (silent or failing):
             self._replace_client()
         if self._broker is None and self._monotonic() >= self._next_connect:
@@ -278,6 +286,7 @@ class Publisher:
         broker, self._broker = self._broker, None
         self._client += 1
         self._failing_since = None
+        self._patience_seconds = min(2 * self._patience_seconds, MOST_PATIENCE_SECONDS)
         if broker is not None:
             threading.Thread(target=broker.close, args=(0.0,), name="broker-close", daemon=True).start()
         for entry in list(self._in_flight.values()):

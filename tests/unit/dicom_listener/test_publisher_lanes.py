@@ -203,6 +203,26 @@ def test_a_client_that_says_nothing_is_replaced_and_its_messages_sent_again(benc
     assert bench.count("publish_failures_total") == 1
 
 
+def test_a_broker_that_is_slow_is_given_more_time_by_each_client(bench: Bench) -> None:
+    bench.broker.silent = True
+    bench.put("a")
+    bench.turn()
+    clients = [bench.broker]
+    for patience in (1, 2, 4):
+        bench.broker = FakeBroker()
+        bench.broker.silent = True
+        bench.turn(seconds=patience * module.PATIENCE_SECONDS - 1)
+        bench.turn(seconds=module.BACKOFF_SECONDS)
+        assert not bench.broker.unanswered, "it is replaced no sooner"
+        bench.turn(seconds=2)
+        bench.turn(seconds=module.BACKOFF_SECONDS)
+        assert len(bench.broker.unanswered) == 1
+        clients.append(bench.broker)
+    clients[-1].unanswered[0](None)
+    bench.turn()
+    assert bench.spool.depth().messages == 0
+
+
 def test_in_flight_bytes_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_IN_FLIGHT_BYTES", 1)
     bench.broker.silent = True
