@@ -48,9 +48,8 @@ def expect_all_read(node: UpNode, studies: list[list[DicomFile]], within: float)
         assert (final["outcome"], final["coverage"]["slices_read"]) == ("positive", len(files))
 
 
-@pytest.mark.parametrize("worker", WORKERS)
-def test_the_other_worker_takes_over(two_workers: UpNode, patients: Patients, worker: str) -> None:
-    studies = [patients.admit(bleeding=True) for _ in range(STUDIES)]
+def test_the_other_worker_takes_over(two_workers: UpNode, patients: Patients) -> None:
+    studies, worker = [patients.admit(bleeding=True) for _ in range(STUDIES)], WORKERS[0]
     old_pid = two_workers.running.pids[worker]
     scanning = scan(two_workers, studies)
     time.sleep(1.5)  # in the middle of the studies
@@ -60,12 +59,9 @@ def test_the_other_worker_takes_over(two_workers: UpNode, patients: Patients, wo
     two_workers.ready_again(worker, old_pid)
 
 
-@pytest.mark.parametrize("worker", WORKERS)
-def test_a_worker_that_was_given_up_does_not_write_over_its_successor(
-    two_workers: UpNode, patients: Patients, worker: str
-) -> None:
+def test_a_worker_that_was_given_up_does_not_write_over_its_successor(two_workers: UpNode, patients: Patients) -> None:
     """It stands still for longer than its session, in the middle of the studies, and wakes when they are read."""
-    studies = [patients.admit(bleeding=True) for _ in range(STUDIES)]
+    studies, worker = [patients.admit(bleeding=True) for _ in range(STUDIES)], WORKERS[1]
     pid = two_workers.running.pids[worker]
     assert pid is not None
     scanning = scan(two_workers, studies)
