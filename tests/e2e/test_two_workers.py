@@ -14,8 +14,8 @@ from tests.support.node import UpNode, until
 from tests.support.patients import Patients
 from tocsin.scanner import DicomFile
 
-STUDIES = 4
-"""At the same time: with 16 partitions both workers nearly always have one."""
+STUDIES = 6
+"""At the same time, on 4 partitions: each worker nearly always has one."""
 
 WORKERS = ("streams", "streams-2")
 

@@ -164,9 +164,12 @@ def _until_told(node: UpNode, study: Acknowledged, since: float) -> float | None
 
 
 def _until_final(node: UpNode, study: Acknowledged) -> None:
+    """A result that rests on all slices: there may be an earlier one while some still wait in the spool."""
+
     def final() -> bool:
         findings = [json.loads(record.value) for record in _messages(node, "triage.findings.v1")]
-        return any(f["series_key"] == study.series_key and f.get("closed_by") for f in findings)
+        of_series = [f for f in findings if f["series_key"] == study.series_key and f.get("closed_by")]
+        return any(f["coverage"]["slices_read"] >= len(study.frames) for f in of_series)
 
     try:
         until(final, 60, "the final result")
