@@ -95,7 +95,6 @@ FINDING_REASONS = {
     FindingReason.LATE_SLICES: "slices came after the series was closed",
     FindingReason.MODEL_FAILED: "the model failed",
     FindingReason.MODEL_CHANGED: "the model was replaced meanwhile, and the series was read again from the start",
-    FindingReason.OUTCOME_OVERDUE: "the result is overdue",
     FindingReason.DEGRADED: "a slower runtime than configured did the work",
 }
 

@@ -96,7 +96,6 @@ class FindingReason(StrEnum):
     MODEL_FAILED = "model_failed"
     MODEL_CHANGED = "model_changed"
     """The model that the series began with is gone; another one has read it from the start."""
-    OUTCOME_OVERDUE = "outcome_overdue"
     DEGRADED = "degraded"
 
 

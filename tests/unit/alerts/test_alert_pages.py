@@ -359,5 +359,5 @@ def test_old_identities_that_are_replayed_ring_nobody(ward: Any) -> None:
 
 
 def test_reasons_of_the_system_are_words(ward: Any, page: TestClient) -> None:
-    ward.send(a_finding(FindingStatus.FAILED, reasons=(FindingReason.OUTCOME_OVERDUE, FindingReason.SLICES_MISSING)))
-    assert "the result is overdue; slices are missing" in text_of(page.get("/").text)
+    ward.send(a_finding(FindingStatus.FAILED, reasons=(FindingReason.MODEL_FAILED, FindingReason.SLICES_MISSING)))
+    assert "the model failed; slices are missing" in text_of(page.get("/").text)

@@ -12,8 +12,10 @@ import pytest
 from faust.types import TP
 
 from streams.app import Wiring, attach
+from streams.contracts.deadletters import DeadLetterReason
 from streams.contracts.series import LedgerKind, SeriesLedgerEntry
 from streams.contracts.topics import SERIES
+from streams.errors import StateNotDurable
 from streams.group_commit import GroupCommit
 from streams.progress import Progress
 
@@ -81,6 +83,11 @@ class Worker:
             open_series=lambda _partitions: (), then=self.commit.then, settled=self.commit.settled
         )
         self.acknowledged: list[int] = []
+        self.aside: list[tuple[int, DeadLetterReason]] = []
+        self.wiring.set_aside = self._set_aside  # type: ignore[method-assign]
+        self.malformed: set[int] = set()
+        self.failing: dict[int, Exception] = {}
+        """What processing the message of an offset ends with."""
         self.refusals: Counter[int] = Counter()
         """How often the broker does not give a message, by its offset."""
         self.wiring.view = SimpleNamespace(message=self._from_broker)  # type: ignore[assignment]
@@ -90,14 +97,23 @@ class Worker:
     def _processor(self) -> Any:
         async def ledger_entry(event: SeriesLedgerEntry, _partition: int) -> None:
             await self.go_on.wait()
+            if event.frames_accepted in self.failing:
+                raise self.failing[event.frames_accepted]
             self.processed.append(event.frames_accepted)
             await self.commit.put([(event.frames_accepted, b"")])
 
-        return SimpleNamespace(ledger_entry=ledger_entry, resume=lambda _states: None, gallery=None)
+        return SimpleNamespace(
+            ledger_entry=ledger_entry, resume=lambda _states: None, forget=lambda _key: None, gallery=None
+        )
+
+    async def _set_aside(self, message: Any, reason: DeadLetterReason, _detail: str) -> None:
+        self.aside.append((message.offset, reason))
 
     async def _events(self) -> AsyncIterator[Any]:
         while True:
             message = a_message(await self.events.get())
+            if message.offset in self.malformed:
+                message.value = b"{"
             yield SimpleNamespace(message=message, ack=partial(self.acknowledged.append, message.offset))
 
     def _from_broker(self, _topic: str, _partition: int, offset: int) -> Any:
@@ -180,6 +196,42 @@ def test_a_message_is_acknowledged_when_what_came_of_it_is_durable_and_the_next_
         worker.confirmed.set()
         await worker.commit.settled()
         assert worker.acknowledged == [0, 1, 2]
+
+    play(scenario)
+
+
+def test_what_cannot_be_processed_is_set_aside_and_the_partition_goes_on() -> None:
+    async def scenario(worker: Worker) -> None:
+        await worker.rebalance(committed=0)
+        worker.malformed.add(1)
+        worker.failing[2] = RuntimeError("a fault of ours")
+        worker.fetch(0, 1, 2, 3)
+        await worker.until_processed(2)
+        await worker.settle()
+        assert worker.processed == [0, 3]
+        assert worker.aside == [(1, DeadLetterReason.MALFORMED_MESSAGE), (2, DeadLetterReason.INTERNAL_ERROR)]
+        assert worker.acknowledged == [0, 1, 2, 3]
+        assert worker.wiring.progress.durable_until(PLACE, 0) == 4
+
+    play(scenario)
+
+
+def test_where_kafka_does_not_confirm_the_worker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended(Exception):
+        """The process would be gone."""
+
+    def end() -> None:
+        raise Ended
+
+    monkeypatch.setattr("streams.app.end_process", end)
+
+    async def scenario(worker: Worker) -> None:
+        await worker.rebalance(committed=0)
+        worker.failing[0] = StateNotDurable("planned")
+        worker.fetch(0, 1)
+        with pytest.raises(Ended):
+            await worker.running
+        assert (worker.processed, worker.aside, worker.acknowledged) == ([], [], [])
 
     play(scenario)
 

@@ -320,6 +320,19 @@ def test_another_version_of_a_thin_slice_is_not_averaged_away(worker: Worker) ->
     assert worker.story == ["provisional"]
 
 
+def test_a_series_that_never_ends_is_closed_by_the_watchdog(worker: Worker) -> None:
+    """A slice every twenty seconds, for ever: neither the scanner's word nor silence says that it is over."""
+    worker.account(LedgerKind.OPENED)
+    number = 0
+    while not worker.story:
+        number += 1
+        worker.send(a_slice(number, accepted_at=worker.now))
+        worker.wait(20)
+    assert worker.last.closed_by is ClosedBy.WATCHDOG
+    assert worker.last.outcome is Outcome.NOT_ASSESSABLE
+    assert FindingReason.TRANSFER_INCOMPLETE in worker.last.reasons
+
+
 def test_a_tick_of_a_series_that_is_forgotten_does_nothing(worker: Worker) -> None:
     worker.force_tick("forgotten")
     assert worker.story == []
