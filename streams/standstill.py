@@ -13,6 +13,13 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.25
 
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Goes on while the machine is suspended, where there is such a clock (Linux)."""
+
+
+def now_seconds() -> float:
+    return time.clock_gettime(CLOCK)
+
 
 class Standstill:
     """Watched from a thread of its own: an event loop that is only busy does not count.
@@ -24,15 +31,15 @@ class Standstill:
 
     def __init__(self, most_seconds: float, end: Callable[[], None]) -> None:
         self._most_seconds, self._end = most_seconds, end
-        self._seen = time.monotonic()
+        self._seen = now_seconds()
 
     def start(self) -> None:
-        self._seen = time.monotonic()
+        self._seen = now_seconds()
         Thread(target=self._watch, name="standstill", daemon=True).start()
 
     def look(self) -> None:
         """To be asked before each write that may overwrite another worker's."""
-        if (seconds := time.monotonic() - self._seen) > self._most_seconds:
+        if (seconds := now_seconds() - self._seen) > self._most_seconds:
             logger.critical("stood still for %.0f s: the partitions may be another worker's", seconds)
             self._end()
 
@@ -40,4 +47,4 @@ class Standstill:
         while True:
             time.sleep(LOOK_SECONDS)
             self.look()
-            self._seen = time.monotonic()
+            self._seen = now_seconds()

@@ -4,7 +4,7 @@ Laws: exactly one open question per series (an outcome comes once everything is 
 only said of a whole head that was read; what was accepted is never forgotten; revisions never go back.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -27,7 +27,10 @@ class LifeOfASeries(RuleBasedStateMachine):
         """Number of each slice that was accepted → what is in it, HU."""
         self.brought: dict[str, set[int]] = {}
         """Open associations, with what each has brought: the listener counts what others brought before, too."""
-        self.ended: set[str] = set()
+        self.ended: dict[str, LedgerKind] = {}
+        self.opened: dict[str, datetime] = {}
+        self.last_new: dict[str, datetime] = {}
+        """When an association brought its last slice that no other had brought."""
         self.lost = 0
         """Slices that the ledger counts and Kafka never gave."""
 
@@ -50,8 +53,11 @@ class LifeOfASeries(RuleBasedStateMachine):
             return
         if name not in self.brought:
             self.brought[name] = set()
+            self.opened[name] = self.worker.now
             self.worker.account(LedgerKind.OPENED, association=key(name))
         for number in numbers:
+            if number not in self.sent:
+                self.last_new[name] = self.worker.now
             tissue = self.sent.setdefault(number, BLEED if bleeding else CLEAN)
             self.brought[name].add(number)
             self.worker.send(a_slice(number, association=key(name), accepted_at=self.worker.now), tissue)
@@ -62,7 +68,7 @@ class LifeOfASeries(RuleBasedStateMachine):
         """``more``: slices that it accepted and that are lost on the way."""
         name = data.draw(st.sampled_from(sorted(self.brought)))
         count = len(self.brought.pop(name))
-        self.ended.add(name)
+        self.ended[name] = kind
         self.lost += more
         self.worker.account(kind, count + more, association=key(name))
 
@@ -117,6 +123,7 @@ class LifeOfASeries(RuleBasedStateMachine):
         if not self.sent and not self.ended:
             return
         for name in sorted(self.brought):
+            self.ended[name] = LedgerKind.RELEASED
             self.worker.account(LedgerKind.RELEASED, len(self.brought[name]), association=key(name))
         self.worker.wait(70)
         assert self.worker.processor.open_series == 0
@@ -130,7 +137,16 @@ class LifeOfASeries(RuleBasedStateMachine):
             whole = set(self.sent) == set(range(1, HEAD + 1))
             assert (last.outcome is not Outcome.NEGATIVE) or not self.lost
             assert (last.outcome is not Outcome.NEGATIVE) or whole or len(self.sent) >= 21
+            assert (last.outcome is not Outcome.NEGATIVE) or all(map(self._made_good, self._aborted()))
+
+    def _aborted(self) -> list[str]:
+        return [name for name, kind in self.ended.items() if kind is LedgerKind.ABORTED and name in self.last_new]
+
+    def _made_good(self, name: str) -> bool:
+        """Another association, begun after the last slice that this one brought, has ended well."""
+        good = [self.opened[other] for other, kind in self.ended.items() if kind is LedgerKind.RELEASED]
+        return any(at > self.last_new[name] for at in good)
 
 
 TestLifeOfASeries = LifeOfASeries.TestCase
-TestLifeOfASeries.settings = settings(max_examples=6, stateful_step_count=8, deadline=None)
+TestLifeOfASeries.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)

@@ -102,7 +102,7 @@ def test_many_slow_parts_of_one_message_are_no_standstill() -> None:
 
 def test_a_process_that_stood_still_for_its_session_ends_before_it_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     now, ended = [100.0], list[float]()
-    monkeypatch.setattr("streams.standstill.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("streams.standstill.now_seconds", lambda: now[0])
     standstill = Standstill(6.0, lambda: ended.append(now[0]))
     now[0] += 6
     standstill.look()
