@@ -11,6 +11,8 @@ table{border-collapse:collapse;margin:.5rem 0 1.5rem}
 td,th{padding:.25rem .8rem;text-align:left;border-bottom:1px solid #ddd}
 .warn{background:#fff4d6;border-left:4px solid #c80;padding:.5rem 1rem}
 svg{background:#fafafa;border:1px solid #ddd}
+figure{display:inline-block;margin:0 1rem 1rem 0;vertical-align:top}
+figcaption{width:220px;font-size:12px;color:#555}
 """
 
 
@@ -82,7 +84,13 @@ def _reliability_plot(points: list[dict[str, float]]) -> str:
     """Predicted against observed share, 220×220."""
     dots = "".join(_dot(p["predicted"], p["observed"], int(p["n"])) for p in points)
     diagonal = "<line x1=10 y1=210 x2=210 y2=10 stroke='#999'/>"
-    return f"<svg width=220 height=220 role=img aria-label='predicted against observed share'>{diagonal}{dots}</svg>"
+    return _plot("observed against predicted share", diagonal + dots)
+
+
+def _plot(label: str, drawn: str) -> str:
+    """Shares from 0 to 1 on both axes, with what they are below."""
+    svg = f"<svg width=220 height=220 role=img aria-label='{label}'>{drawn}</svg>"
+    return f"<figure>{svg}<figcaption>{label} (0 to 1)</figcaption></figure>"
 
 
 def _dot(predicted: float, observed: float, count: int) -> str:
@@ -103,9 +111,7 @@ def _curve(label: str, points: list[tuple[float, float]]) -> str:
     if not points:
         return ""
     line = " ".join(f"{10 + 200 * x:.1f},{210 - 200 * y:.1f}" for x, y in points)
-    title = f"<title>{label}</title>"
-    drawn = f"<polyline points='{line}' fill=none stroke='#2563eb' stroke-width='2'/>"
-    return f"<svg width=220 height=220 role=img aria-label='{label}'>{title}{drawn}</svg>"
+    return _plot(label, f"<polyline points='{line}' fill=none stroke='#2563eb' stroke-width='2'/>")
 
 
 def _pairs(table: dict[str, Any]) -> str:
