@@ -80,13 +80,15 @@ class _Demo:
             extra={"alerts": {"TOCSIN_ALERTS_RECIPIENTS": json.dumps(recipients)}},
         )
         node.directory.create()
-        making = asyncio.create_task(asyncio.to_thread(self._make_studies, node))
+        # before anything is started: a fork while another thread computes can leave OpenBLAS waiting for ever
+        say("Making two heads")
+        studies = self._make_studies(node)
         try:
             async with node.running():
                 out.print(table_of(node))
                 stop = stop_signal()
                 watch = await asyncio.to_thread(FindingsWatch, addresses.bootstrap_servers, self._found)
-                passed = await self._play(node, await making, receiver)
+                passed = await self._play(node, studies, receiver)
                 watch.close()
                 out.print(f"The page: {addresses.page_url}")
                 if not exit_ and not stop.is_set():
