@@ -140,7 +140,7 @@ class SeriesProcessor:
         The tick came by the ledger's own partition: whatever happened before it is known.
         """
         self._ticked.pop(tick.series_key, None)
-        state = self._open.get(tick.series_key) or self.store.load(tick.series_key)
+        state = self._known(tick.series_key)
         if state is None:
             return  # it was closed so long ago that it is forgotten
         self._hold(state)
@@ -174,7 +174,7 @@ class SeriesProcessor:
 
     async def pictured(self, event: SeriesPictured) -> None:
         """The pictures of a series are published: they need not be made again."""
-        state = self._open.get(event.series_key) or self.store.load(event.series_key)
+        state = self._known(event.series_key)
         if state is not None and state.summary.pictured < event.revision:
             state.change(pictured=event.revision)
             await self.store.save(state, ())
@@ -214,10 +214,14 @@ class SeriesProcessor:
     # Steps
 
     def _state(self, study_key: str, series_key: str, partition: int) -> SeriesState:
-        state = self._open.get(series_key) or self.store.load(series_key)
+        state = self._known(series_key)
         if state is None:
             state = SeriesState.opened(study_key, series_key, partition, self.clock())
         return self._hold(state)
+
+    def _known(self, series_key: str) -> SeriesState | None:
+        """What is at hand of a series, else what was saved."""
+        return self._open.get(series_key) or self.store.load(series_key)
 
     def _hold(self, state: SeriesState) -> SeriesState:
         """Keep an open series at hand; a closed one is loaded again if something more comes."""
