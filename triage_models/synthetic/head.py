@@ -1,7 +1,7 @@
 """One head: what is where, in Hounsfield units, before a scanner looks at it.
 
-The order of things is the law of this module: pose and shape → skull → lesions push the brain → brain → blood →
-mimics → scalp and face. HU: bone 300–1900, grey 34–40, white 26–32, fluid 2–14, fat −110 to −70,
+The order of things is the law of this module: pose and shape → skull → lesions push the brain → brain →
+mimics → blood → scalp and face. HU: bone 300–1900, grey 34–40, white 26–32, fluid 2–14, fat −110 to −70,
 muscle 45–60, air −1000.
 """
 
@@ -203,9 +203,9 @@ def render(head: Head, frames: Frames, normal: Field, thickness_mm: float) -> Re
     place = Place(skull, depth, brain, tissue, ventricle)
     hu = _brain_hu(head, place, grey, white, matter)
     hu = _dura(head, place, hu)
-    hu, blood = _bleed(head, place, hu)
     for mimic in head.mimics:
         hu = mimic.paint(place, hu)
+    hu, blood = _bleed(head, place, hu)
     oblique = np.abs(np.tensordot(normal, outward, axes=(0, 0))) * np.float32(0.5 * thickness_mm)
     width = np.maximum(oblique, np.float32(0.4)).astype(np.float32)
     inside = smoothstep(depth / width, -1.0, 1.0)

@@ -1,6 +1,7 @@
 """Hard negatives: what is bright, dark or asymmetric in a head without being a bleed.
 
-Each one paints HU inside the cavity (`paint`) or outside it (`paint_outside`); none touches a mask.
+Each one paints HU inside the cavity (`paint`) or outside it (`paint_outside`); none touches a mask, so blood is painted
+over them: what the truth calls a bleed is to be seen as one.
 """
 
 from collections.abc import Callable

@@ -1,5 +1,6 @@
 """A synthetic series is reproducible, holds the bleed asked for, and tells the truth about it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ from triage_models.errors import GenerationFailed
 from triage_models.labels import LABELS, TYPES
 from triage_models.synthetic import SyntheticSeries, generate
 from triage_models.synthetic.dicom import write_series
+from triage_models.synthetic.head import frames_of, make_head, render
+from triage_models.synthetic.mimics import Hygroma, Mimic
+from triage_models.synthetic.randomness import smooth_field
 
 
 def a_small_series(bleed: str | None = None, seed: int = 3) -> SyntheticSeries:
@@ -42,6 +46,25 @@ def test_bleeds_are_denser_than_brain() -> None:
     series = a_small_series("intraparenchymal", seed=11)
     bleed = series.voxels_hu[series.masks == 2]
     assert 40 < np.median(bleed) < 90
+
+
+def test_a_mimic_at_the_same_place_does_not_hide_a_bleed() -> None:
+    rng = np.random.default_rng(1)
+    head = make_head(rng, "subdural", shifted=False)
+    across, down = np.meshgrid(np.arange(-70.0, 70.0), np.arange(-100.0, 70.0))
+    plane = np.stack([across, down, np.full_like(across, 35.0)]).astype(np.float32)
+
+    def blood_hu(mimics: tuple[Mimic, ...]) -> float:
+        chosen = replace(head, mimics=mimics)
+        seen = render(chosen, frames_of(chosen, plane), np.array([0, 0, 1], np.float32), 1.0)
+        bleeding = seen.blood.sum(0) > 0.9
+        assert bleeding.sum() > 50
+        return float(np.median(seen.voxels_hu[bleeding]))
+
+    fluid = tuple(Hygroma(side, 15.0, 8.0, smooth_field(rng, 30)) for side in (-1.0, 1.0))
+    alone = blood_hu(())
+    assert alone > 45
+    assert blood_hu(fluid) == pytest.approx(alone, abs=1.0)
 
 
 def test_air_bone_and_brain_have_their_densities() -> None:
