@@ -175,20 +175,38 @@ def train_volume(
     target: Annotated[Path, typer.Option("--out", help="file for the network's state")],
     network: Annotated[str, typer.Option(help="resnet3d, densenet3d or vit3d")] = "resnet3d",
     data_format: Format = "synthetic",
+    validation: Annotated[
+        Path | None,
+        typer.Option(help="labelled set to choose the best state by and to calibrate on (default: a fifth of --data)"),
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="optimizer steps")] = 2000,
+    device: Annotated[str, typer.Option(help="cpu or cuda (default: cuda where there is one)")] = "",
 ) -> None:
     """Train a 3-D network for a second read of whole series (needs the `train` extra; wants a GPU)."""
     try:
-        from triage_models.training.volume_networks import VOLUME_NETWORKS, fit_volumes
+        import torch
+
+        from triage_models.training.volume_fit import fit_volumes
+        from triage_models.training.volume_networks import VOLUME_NETWORKS
     except ImportError as error:
         raise TocsinError("Training needs the `train` extra: pip install 'tocsin[train]'.") from error
     from triage_models.datasets.formats import cases_of
 
     if network not in VOLUME_NETWORKS:
         raise BadRequest(f"{network!r} is none of {', '.join(VOLUME_NETWORKS)}.")
+    if device not in ("", "cpu", "cuda"):
+        raise BadRequest(f"{device!r} is neither cpu nor cuda.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TocsinError("torch finds no GPU here.")
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    held_out = None if validation is None else cases_of(validation, data_format)
     with _model_errors():
-        losses = fit_volumes(network, cases_of(data, data_format), target, steps=steps)
-    err.print(f"{target}: loss {losses[0]:.3f} at first, {losses[-1]:.3f} at last.")
+        fit = fit_volumes(network, cases_of(data, data_format), target, steps=steps, validation=held_out, device=chosen)
+    told = "not measured: they are not of both kinds" if fit.auc is None else f"AUC {fit.auc:.3f}"
+    err.print(
+        f"{target}: loss {fit.losses[0]:.3f} at first, {fit.losses[-1]:.3f} at last; "
+        f"on {fit.held_out} series held out: {told}."
+    )
 
 
 @app.command("card")

@@ -17,21 +17,22 @@ class VolumeReader:
 
     state: Path
     name: str = "3-D network"
-    licence: str = "the site's own; not calibrated, no medical device"
+    licence: str = "the site's own; no medical device"
 
     def is_available(self) -> bool:
         """True when torch and MONAI are installed."""
         return find_spec("torch") is not None and find_spec("monai") is not None
 
     def read(self, slices: Sequence[HeadSlice], spacing_mm: float, work: Path) -> Opinion:
-        """The network's six probabilities, as they come; see `SecondReader.read`."""
+        """The network's six probabilities, calibrated if its training held series out; see `SecondReader.read`."""
         if not self.is_available():
             raise RuntimeUnavailable("a 3-D network needs the `train` extra: pip install 'tocsin[train]'")
-        from triage_models.training.volume_networks import read_state, volume_probabilities
+        from triage_models.training.volume_networks import read_state
 
-        name, network = read_state(self.state)
-        values = volume_probabilities(network, slices)
+        trained = read_state(self.state)
+        values = trained.probabilities(slices)
         if not all(0 <= value <= 1 for value in values):
             raise InferenceFailed(f"{self.state.name} answers with what is no probability")
         found = {label: round(value, 4) for label, value in zip(LABELS, values, strict=True)}
-        return Opinion(f"{name} ({self.state.name})", self.licence, probabilities=found)
+        licence = self.licence if trained.calibration else f"{self.licence}; not calibrated"
+        return Opinion(f"{trained.name} ({self.state.name})", licence, probabilities=found)

@@ -5,7 +5,8 @@ the series resampled to a cube of heads' boxes in the brain window; output are t
 """
 
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
-from torch.nn import functional
 
-from triage_models.datasets.case import Case
-from triage_models.errors import DatasetError, ManifestError
+from triage_models.errors import ManifestError
 from triage_models.framing import WINDOW_HU, clip_window, cut, head_box
 from triage_models.labels import LABELS
 from triage_models.reader import HeadSlice
@@ -85,59 +84,34 @@ def volume_of(slices: Sequence[HeadSlice]) -> NDArray[np.float32]:
     return np.asarray((resampled[None] - middle) / middle, np.float32)
 
 
-def fit_volumes(
-    name: str, cases: Iterable[Case], out: Path, *, steps: int, batch: int = 4, seed: int = 0
-) -> list[float]:
-    """Trains the named network on whole series with mirroring and window jitter; writes its state to `out`.
+@dataclass(frozen=True)
+class VolumeNetwork:
+    """A trained network; `calibration`: (temperature, bias) per label, empty when it was never calibrated."""
 
-    Returns the loss of every step. Of the cases only the volumes are kept. Raises KeyError for an unknown name,
-    DatasetError without any case.
-    """
-    torch.manual_seed(seed)
-    network = VOLUME_NETWORKS[name]()
-    pairs = [(volume_of(_foot_to_head(case)), case.labels) for case in cases]
-    if not pairs:
-        raise DatasetError("there is no series to learn from")
-    volumes = torch.from_numpy(np.stack([volume for volume, _ in pairs]))
-    labels = torch.from_numpy(np.stack([told for _, told in pairs])).float()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-4, weight_decay=0.02)
-    losses = []
-    network.train()
-    for _ in range(steps):
-        chosen = torch.randint(len(volumes), (batch,))
-        loss = functional.binary_cross_entropy_with_logits(network(_jittered(volumes[chosen])), labels[chosen])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    torch.save({"network": name, "state": network.state_dict()}, out)
-    return losses
+    name: str
+    network: nn.Module
+    calibration: Mapping[str, tuple[float, float]]
+
+    def probabilities(self, slices: Sequence[HeadSlice]) -> list[float]:
+        """By label, of slices from foot to head."""
+        with torch.no_grad():
+            logits = self.network(torch.from_numpy(volume_of(slices))[None])[0].tolist()
+        fits = [self.calibration.get(label, (1.0, 0.0)) for label in LABELS]
+        scaled = [value / temperature + bias for value, (temperature, bias) in zip(logits, fits, strict=True)]
+        return [float(value) for value in torch.tensor(scaled).sigmoid()]
 
 
-def _foot_to_head(case: Case) -> list[HeadSlice]:
-    return [case.slices[k] for k in np.argsort(case.positions_mm)]
-
-
-def read_state(path: Path) -> tuple[str, nn.Module]:
-    """(name, network) of what `fit_volumes` wrote. Raises ManifestError for anything else."""
+def read_state(path: Path) -> VolumeNetwork:
+    """What `volume_fit` wrote. Raises ManifestError for anything else."""
     try:
-        kept = torch.load(path, weights_only=True)
+        kept = torch.load(path, weights_only=True, map_location="cpu")
         name = kept["network"]
         network = VOLUME_NETWORKS[name]()
         network.load_state_dict(kept["state"])
-    except (OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, IndexError, RuntimeError) as error:
+        calibration = {str(label): (float(t), float(b)) for label, (t, b) in kept.get("calibration", {}).items()}
+    except (
+        *(OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, IndexError),
+        *(RuntimeError, AttributeError, ValueError),
+    ) as error:
         raise ManifestError(f"{path} is no state of a 3-D network ({type(error).__name__})") from error
-    return name, network.eval()
-
-
-def volume_probabilities(network: nn.Module, slices: Sequence[HeadSlice]) -> list[float]:
-    """By label, of slices from foot to head; as the network gives them, not calibrated."""
-    with torch.no_grad():
-        logits: Tensor = network(torch.from_numpy(volume_of(slices))[None])
-    return [float(value) for value in logits[0].sigmoid()]
-
-
-def _jittered(volumes: Tensor) -> Tensor:
-    shape = (len(volumes), 1, 1, 1, 1)
-    mirrored = torch.where(torch.rand(shape) < 0.5, volumes.flip(4), volumes)
-    return (mirrored * torch.exp(0.15 * torch.randn(shape)) + 0.1 * torch.randn(shape)).clamp(-1, 1)
+    return VolumeNetwork(name, network.eval(), calibration)
