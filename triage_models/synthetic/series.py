@@ -150,6 +150,11 @@ def shift_of_seed_mm(
     return None
 
 
+def head_of_seed(seed: int, bleed: str | None, *, setting: Setting = "standard") -> Head:
+    """The head that `generate_at` makes slices of, before anything is rendered."""
+    return make_head(_randomness(seed, 0, bleed), bleed, shifted=setting == "shifted")
+
+
 def _randomness(seed: int, attempt: int, bleed: str | None) -> np.random.Generator:
     return np.random.default_rng([seed, attempt, 0 if bleed is None else LABELS.index(bleed)])
 

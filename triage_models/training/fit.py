@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from triage_models.errors import DatasetError
 from triage_models.framing import clip_window, head_box
 from triage_models.training.alignment import Pooled, misalignment
 from triage_models.training.augmentation import Batch, Strength, distort, frame, mixed
 from triage_models.training.measures import auc
 from triage_models.training.network import SliceNetwork, Widths
-from triage_models.training.shards import Shard, load_shard, shard_paths, unpack_hu
+from triage_models.training.shards import Shard, first_seed, load_shard, shard_paths, unpack_hu
 
 _EPOCH_SLICES = 9600
 """Draws between two looks at the validation set."""
@@ -56,6 +57,10 @@ class Recipe:
     """How many times as often a slice is drawn whose bleed covers less than 3 cm²: those are the ones missed."""
     alignment: float = 0.0
     """Weight of the discrepancy between the two generators' features; 0: they are not compared."""
+    seeds: tuple[tuple[int, int], ...] = ()
+    """(first, beyond the last) seeds of the training shards to learn from; none: all that are there."""
+    patience: int = 0
+    """Looks at the validation set without a better one after which the run ends early; 0: it never does."""
 
 
 @dataclass
@@ -79,19 +84,28 @@ def read_recipe(path: Path) -> Recipe:
     """A recipe from JSON."""
     raw = json.loads(path.read_text(encoding="utf-8"))
     widths = raw["widths"]
+    raw["seeds"] = tuple((int(first), int(end)) for first, end in raw.get("seeds", ()))
     raw["widths"] = Widths(**{**widths, "blocks": tuple(widths["blocks"])})
     raw["strength"], raw["shifted_strength"] = Strength(**raw["strength"]), Strength(**raw["shifted_strength"])
     return Recipe(**raw)
 
 
-def read_slices(folder: Path, known: Slices | None = None) -> Slices:
-    """Every slice of a folder of shards; only the shards that `known` lacks are read."""
-    new = [path for path in shard_paths(folder) if known is None or path.name not in known.shards]
+def read_slices(folder: Path, known: Slices | None = None, seeds: tuple[tuple[int, int], ...] = ()) -> Slices:
+    """Every slice of a folder of shards, or of those whose first seed is within `seeds`; only the shards that `known`
+    lacks are read. Raises DatasetError where there is none."""
+    paths = [path for path in shard_paths(folder) if not seeds or _is_within(first_seed(path), seeds)]
+    if not paths:
+        raise DatasetError(f"{folder} holds no shard to learn from")
+    new = [path for path in paths if known is None or path.name not in known.shards]
     parts = [part for part in (known, *(_from_shard(path.name, load_shard(path)) for path in new)) if part is not None]
     if len(parts) == 1:
         return parts[0]
     joined = {name: torch.cat([getattr(p, name) for p in parts]) for name in _TENSORS}
     return Slices(**joined, shards=frozenset(name for p in parts for name in p.shards))
+
+
+def _is_within(seed: int, ranges: tuple[tuple[int, int], ...]) -> bool:
+    return any(first <= seed < end for first, end in ranges)
 
 
 def _from_shard(name: str, shard: Shard) -> Slices:
@@ -169,13 +183,13 @@ def fit(recipe: Recipe, train: Path, validation: Path, out: Path, start: Path | 
     average = Average(network, recipe.average)
     held_out = read_slices(validation)
     history: list[dict[str, float]] = []
-    best = -1.0
+    best, best_epoch = -1.0, 0
     generator = torch.Generator().manual_seed(recipe.seed)
     pooled = Pooled(network.embed) if recipe.alignment else None
-    epoch, data = 0, read_slices(train)
+    epoch, data = 0, read_slices(train, seeds=recipe.seeds)
     started = time.monotonic()
     while (progress := _progress(recipe, average, started)) < 1:
-        data = read_slices(train, data)
+        data = read_slices(train, data, recipe.seeds)
         loss = _epoch(network, optimizer, average, data, recipe, generator, started, pooled)
         shadow = SliceNetwork(recipe.widths)
         shadow.load_state_dict(average.state)
@@ -190,9 +204,11 @@ def fit(recipe: Recipe, train: Path, validation: Path, out: Path, start: Path | 
         (out / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
         print(json.dumps(history[-1]), flush=True)  # noqa: T201  # a training log on the terminal
         if figures["score"] > best:
-            best = figures["score"]
+            best, best_epoch = figures["score"], epoch
             torch.save({"state": average.state, "epoch": epoch}, out / "best.pt")
         torch.save({"state": average.state, "epoch": epoch}, out / "last.pt")
+        if 0 < recipe.patience <= epoch - best_epoch:
+            break
         epoch += 1
     (out / _FINISHED).touch()
 

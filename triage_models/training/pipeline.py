@@ -18,12 +18,13 @@ from triage_models.reader import Reader
 from triage_models.training.evaluation import PICTURE_SEED, picture_report, read_outcomes, recorded, report
 from triage_models.training.pictures import Pictures
 from triage_models.training.report_page import page
-from triage_models.training.shards import make_phantom_shard, make_shard, save_shard
+from triage_models.training.shards import make_midline_shard, make_phantom_shard, make_shard, save_shard
 
 RECIPES = Path(__file__).parent / "recipes"
 
 _HEADS_PER_SHARD = 25
 _PHANTOMS_PER_SHARD = 200
+_SEEDS_PER_SHARD = 100
 _PHANTOM_BLEED_SHARE = 0.6
 
 
@@ -36,7 +37,8 @@ class DataPlan:
     """How much of what, from which seeds, and which recipes learn from it; no seed is in two sets.
 
     `members`: one recipe per network; two are averaged in the shipped file. `bleed_share`: of the heads; phantoms and
-    cases have shares of their own (0.6 and 0.5), whatever the plan.
+    cases have shares of their own (0.6 and 0.5), whatever the plan. `midline_seeds`: heads with a dense midline are
+    looked for among these (`make_midline_shard`).
     """
 
     members: tuple[str, ...]
@@ -44,6 +46,7 @@ class DataPlan:
     slices_per_head: int
     bleed_share: float
     phantoms: Ranges
+    midline_seeds: Ranges
     validation_heads: Ranges
     validation_phantoms: Ranges
     calibration_cases: Ranges
@@ -58,7 +61,15 @@ def read_plan(name: str) -> DataPlan:
     return DataPlan(**{**raw, **ranges, "members": tuple(raw["members"])})
 
 
-_RANGE_KEYS = ("heads", "phantoms", "validation_heads", "validation_phantoms", "calibration_cases", "evaluation_cases")
+_RANGE_KEYS = (
+    "heads",
+    "phantoms",
+    "midline_seeds",
+    "validation_heads",
+    "validation_phantoms",
+    "calibration_cases",
+    "evaluation_cases",
+)
 
 
 def prepare(plan: DataPlan, work: Path, *sets: str) -> None:
@@ -79,6 +90,7 @@ def _tasks(plan: DataPlan, work: Path) -> list[tuple[str, Path, int, int, float,
     groups = (
         ("standard", work / "train", plan.heads, _HEADS_PER_SHARD),
         ("phantom", work / "train", plan.phantoms, _PHANTOMS_PER_SHARD),
+        ("midline", work / "train", plan.midline_seeds, _SEEDS_PER_SHARD),
         ("shifted", work / "validation", plan.validation_heads, 10),
         ("phantom", work / "validation", plan.validation_phantoms, _PHANTOMS_PER_SHARD),
         ("case", work / "calibration", plan.calibration_cases, 1),
@@ -108,6 +120,12 @@ def _phantoms(folder: Path, seed: int, count: int, share: float, slices: int) ->
         save_shard(make_phantom_shard(seed, count, bleed_share=_PHANTOM_BLEED_SHARE), path)
 
 
+def _midlines(folder: Path, seed: int, count: int, share: float, slices: int) -> None:
+    path = folder / f"shard-{seed:08d}.npz"
+    if not path.exists():
+        save_shard(make_midline_shard(seed, count, slices), path)
+
+
 def _case(folder: Path, seed: int, count: int, share: float, slices: int) -> None:
     if not (folder / f"case-{seed:08d}.npz").exists():
         write_case(folder, seed, "shifted")
@@ -117,6 +135,7 @@ _KINDS: dict[str, Callable[[Path, int, int, float, int], None]] = {
     "standard": _heads("standard"),
     "shifted": _heads("shifted"),
     "phantom": _phantoms,
+    "midline": _midlines,
     "case": _case,
 }
 
@@ -190,9 +209,10 @@ LIMITS = (
 def described(plan: DataPlan) -> str:
     """The training data in a few sentences."""
     heads, phantoms, cases = (sum(n for _, n in r) for r in (plan.heads, plan.phantoms, plan.calibration_cases))
+    midlines = f", of further ones with a dense midline (among seeds {_seeds(plan.midline_seeds)})"
     return (
         f"{heads * plan.slices_per_head} slices of {heads} synthetic heads (seeds {_seeds(plan.heads)}) on the MNI152 "
-        f"templates that nilearn carries, and {phantoms} slices of a second, outline-based generator (seeds "
+        f"templates that nilearn carries{midlines if plan.midline_seeds else ''}, and {phantoms} slices of a second, outline-based generator (seeds "
         f"{_seeds(plan.phantoms)}). Calibrated on {cases} synthetic series with shifted settings (seeds "
         f"{_seeds(plan.calibration_cases)}). No patient data of any kind."
     )

@@ -71,7 +71,9 @@ def a_recipe(alignment: float) -> Recipe:
     committed = read_recipe(RECIPES / "shipped-a.json")
     assert committed.alignment == 0
     widths = Widths(stem=8, quarter=8, eighth=16, sixteenth=16)
-    return replace(committed, size=64, steps=2, batch=8, widths=widths, bfloat16=False, start=None, alignment=alignment)
+    return replace(
+        committed, size=64, steps=2, batch=8, widths=widths, bfloat16=False, start=None, seeds=(), alignment=alignment
+    )
 
 
 def test_a_recipe_with_alignment_trains(tmp_path: Path) -> None:

@@ -19,10 +19,19 @@ def test_every_recipe_and_what_it_starts_from_exists() -> None:
         assert recipe(start)["widths"] == recipe(name)["widths"]
 
 
+def test_every_round_learns_from_seeds_of_the_plan() -> None:
+    planned = [(first, first + count) for first, count in (*PLAN.heads, *PLAN.phantoms, *PLAN.midline_seeds)]
+    for path in RECIPES.glob("shipped-?*-*.json"):
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        for first, end in raw.get("seeds", []):
+            assert any(first <= start and stop <= end for start, stop in planned), path.name
+
+
 def test_no_seed_is_in_two_sets() -> None:
     sets = (
         PLAN.heads,
         PLAN.phantoms,
+        PLAN.midline_seeds,
         PLAN.validation_heads,
         PLAN.validation_phantoms,
         PLAN.calibration_cases,
