@@ -209,10 +209,12 @@ LIMITS = (
 def described(plan: DataPlan) -> str:
     """The training data in a few sentences."""
     heads, phantoms, cases = (sum(n for _, n in r) for r in (plan.heads, plan.phantoms, plan.calibration_cases))
-    midlines = f", of further ones with a dense midline (among seeds {_seeds(plan.midline_seeds)})"
+    midlines = (
+        f" and of those with a dense midline among seeds {_seeds(plan.midline_seeds)}" if plan.midline_seeds else ""
+    )
     return (
-        f"{heads * plan.slices_per_head} slices of {heads} synthetic heads (seeds {_seeds(plan.heads)}) on the MNI152 "
-        f"templates that nilearn carries{midlines if plan.midline_seeds else ''}, and {phantoms} slices of a second, outline-based generator (seeds "
+        f"{heads * plan.slices_per_head} slices of {heads} synthetic heads (seeds {_seeds(plan.heads)}){midlines} on "
+        f"the MNI152 templates that nilearn carries, and {phantoms} slices of a second, outline-based generator (seeds "
         f"{_seeds(plan.phantoms)}). Calibrated on {cases} synthetic series with shifted settings (seeds "
         f"{_seeds(plan.calibration_cases)}). No patient data of any kind."
     )
