@@ -59,6 +59,9 @@ class Recipe:
     """Weight of the discrepancy between the two generators' features; 0: they are not compared."""
     seeds: tuple[tuple[int, int], ...] = ()
     """(first, beyond the last) seeds of the training shards to learn from; none: all that are there."""
+    start_share: float = 0.0
+    """Of the start's weights in the result, the rest being this run's best: what a short run on few slices learns is
+    kept without what it forgets (Wortsman, CVPR 2022)."""
     patience: int = 0
     """Looks at the validation set without a better one after which the run ends early; 0: it never does."""
 
@@ -210,7 +213,16 @@ def fit(recipe: Recipe, train: Path, validation: Path, out: Path, start: Path | 
         if 0 < recipe.patience <= epoch - best_epoch:
             break
         epoch += 1
+    if start is not None and recipe.start_share:
+        kept = torch.load(out / "best.pt", weights_only=True)
+        before = torch.load(start, weights_only=True)["state"]
+        torch.save({**kept, "state": between(kept["state"], before, recipe.start_share)}, out / "best.pt")
     (out / _FINISHED).touch()
+
+
+def between(state: dict[str, Tensor], other: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """`share` of the way from a state to another of the same network; counters stay the first's."""
+    return {k: v.lerp(other[k], share) if v.dtype.is_floating_point else v for k, v in state.items()}
 
 
 def is_finished(out: Path) -> bool:

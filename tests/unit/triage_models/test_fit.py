@@ -54,6 +54,22 @@ def test_without_patience_a_run_takes_its_steps(shards: Path) -> None:
     assert epochs(shards, a_recipe(patience=0)) == 8
 
 
+def test_the_result_may_keep_a_share_of_what_it_started_from(shards: Path) -> None:
+    learning = replace(a_recipe(patience=0), rate=0.01, steps=2)
+    fit(learning, shards / "train", shards / "validation", shards / "first")
+    start = shards / "first" / "last.pt"
+    went_on = replace(learning, seed=2, start="first")
+    fit(went_on, shards / "train", shards / "validation", shards / "alone", start)
+    blended = replace(went_on, start_share=0.25)
+    fit(blended, shards / "train", shards / "validation", shards / "blended", start)
+    one, other, mean = (
+        torch.load(path, weights_only=True)["state"]["classify.weight"]
+        for path in (shards / "alone" / "best.pt", start, shards / "blended" / "best.pt")
+    )
+    assert not torch.equal(one, other)
+    assert torch.allclose(mean, 0.75 * one + 0.25 * other, atol=1e-6)
+
+
 def test_a_round_learns_from_its_seeds_alone(shards: Path) -> None:
     assert len(read_slices(shards / "train", seeds=((0, 1),))) == SLICES
     with pytest.raises(DatasetError, match="no shard"):
