@@ -95,6 +95,8 @@ def test_a_recalibrated_model_claims_nothing_of_the_old_one(reader: Reader) -> N
     assert manifest.version == "0.4.0+20260301"
     assert manifest.metrics == manifest.volume_errors == {}
     assert manifest.training_data.startswith(reader.manifest.training_data)
-    assert "Recalibrated after that on ward (cq500), 660 series, 2026-03-01" in manifest.training_data
+    final = reader.manifest.thresholds.final
+    series = final.n_negative + final.n_positive
+    assert f"Recalibrated after that on ward (cq500), {series} series, 2026-03-01" in manifest.training_data
     assert manifest.int8 is not None
     assert "before it was recalibrated" in manifest.int8.evaluation
