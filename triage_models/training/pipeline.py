@@ -15,10 +15,11 @@ from pathlib import Path
 from triage_models.datasets.case import synthetic_cases, write_case
 from triage_models.manifest import Manifest, load_manifest, save_manifest
 from triage_models.reader import Reader
+from triage_models.synthetic.series import Setting
 from triage_models.training.evaluation import PICTURE_SEED, picture_report, read_outcomes, recorded, report
 from triage_models.training.pictures import Pictures
 from triage_models.training.report_page import page
-from triage_models.training.shards import make_midline_shard, make_phantom_shard, make_shard, save_shard
+from triage_models.training.shards import Shard, make_midline_shard, make_phantom_shard, make_shard, save_shard
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -104,26 +105,24 @@ def _tasks(plan: DataPlan, work: Path) -> list[tuple[str, Path, int, int, float,
     ]
 
 
-def _heads(setting: str) -> Callable[[Path, int, int, float, int], None]:
+_Write = Callable[[Path, int, int, float, int], None]
+
+
+def _shards(make: Callable[[int, int, float, int], Shard]) -> _Write:
+    """Writes what `make` draws of (first seed, count, bleed share, slices per head), unless it is there."""
+
     def write(folder: Path, seed: int, count: int, share: float, slices: int) -> None:
         path = folder / f"shard-{seed:08d}.npz"
         if not path.exists():
-            chosen = "shifted" if setting == "shifted" else "standard"
-            save_shard(make_shard(seed, count, slices, bleed_share=share, setting=chosen), path)  # type: ignore[arg-type]  # two literals
+            save_shard(make(seed, count, share, slices), path)
 
     return write
 
 
-def _phantoms(folder: Path, seed: int, count: int, share: float, slices: int) -> None:
-    path = folder / f"shard-{seed:08d}.npz"
-    if not path.exists():
-        save_shard(make_phantom_shard(seed, count, bleed_share=_PHANTOM_BLEED_SHARE), path)
-
-
-def _midlines(folder: Path, seed: int, count: int, share: float, slices: int) -> None:
-    path = folder / f"shard-{seed:08d}.npz"
-    if not path.exists():
-        save_shard(make_midline_shard(seed, count, slices), path)
+def _heads(setting: Setting) -> _Write:
+    return _shards(
+        lambda seed, count, share, slices: make_shard(seed, count, slices, bleed_share=share, setting=setting)
+    )
 
 
 def _case(folder: Path, seed: int, count: int, share: float, slices: int) -> None:
@@ -131,11 +130,11 @@ def _case(folder: Path, seed: int, count: int, share: float, slices: int) -> Non
         write_case(folder, seed, "shifted")
 
 
-_KINDS: dict[str, Callable[[Path, int, int, float, int], None]] = {
+_KINDS: dict[str, _Write] = {
     "standard": _heads("standard"),
     "shifted": _heads("shifted"),
-    "phantom": _phantoms,
-    "midline": _midlines,
+    "phantom": _shards(lambda seed, count, *_: make_phantom_shard(seed, count, bleed_share=_PHANTOM_BLEED_SHARE)),
+    "midline": _shards(lambda seed, count, _, slices: make_midline_shard(seed, count, slices)),
     "case": _case,
 }
 
